@@ -1,0 +1,270 @@
+// Package clock is the product's time: what JWTs, certificates, leases, tokens, back-off and stamps go by.
+//
+// A [Clock] follows the machine's time until it is told otherwise: it can be frozen, set, advanced and scaled. It is the
+// one package that reads the machine's clock for the product; everybody else is handed a *Clock.
+package clock
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+)
+
+// Mode says how product time relates to the machine's time.
+type Mode string
+
+// The modes.
+const (
+	Real   Mode = "real"   // the same
+	Offset Mode = "offset" // as fast, but shifted
+	Scaled Mode = "scaled" // faster or slower
+	Frozen Mode = "frozen" // stands still; moves by Set and Advance only
+)
+
+// State is what a person is told of a clock.
+type State struct {
+	Mode   Mode          `json:"mode"`
+	Now    time.Time     `json:"now"`
+	Offset time.Duration `json:"offset"` // product time minus the machine's
+	Rate   float64       `json:"rate"`   // product seconds per second: 0 frozen, 1 real and offset
+}
+
+// Clock is a clock that can be moved. It is safe for concurrent use. Make one with [New].
+type Clock struct {
+	mu      sync.Mutex
+	anchor  time.Time // machine time at which base was product time
+	base    time.Time
+	rate    float64
+	real    bool // never moved: base is ignored
+	timers  queue
+	nextSeq uint64
+	wake    *time.Timer // machine timer for the first of timers; nil if none is needed
+	turn    sync.Mutex  // held by the one who moves time, so that moves do not interleave
+}
+
+// New gives a clock that follows the machine's time.
+func New() *Clock { return &Clock{real: true, rate: 1} }
+
+// NewFrozen gives a clock that stands at t.
+func NewFrozen(t time.Time) *Clock {
+	return &Clock{anchor: time.Now(), base: t.UTC()}
+}
+
+// Now gives product time, in UTC, without a monotonic part.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.nowLocked()
+}
+
+func (c *Clock) nowLocked() time.Time {
+	if c.real {
+		return time.Now().UTC().Round(0)
+	}
+	return c.base.Add(time.Duration(float64(time.Since(c.anchor)) * c.rate))
+}
+
+// State describes the clock.
+func (c *Clock) State() State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := State{Mode: Offset, Now: c.nowLocked(), Rate: c.rate}
+	switch {
+	case c.real:
+		s.Mode = Real
+	case c.rate == 0:
+		s.Mode = Frozen
+	case c.rate != 1:
+		s.Mode = Scaled
+	}
+	if !c.real {
+		s.Offset = s.Now.Sub(time.Now().UTC().Round(0)).Round(time.Millisecond)
+	}
+	return s
+}
+
+// Freeze stops the clock where it is.
+func (c *Clock) Freeze() { c.setRate(0) }
+
+// Scale lets the clock run at rate product seconds per second from where it is. A rate of 0 freezes it; a negative
+// rate is taken as 0.
+func (c *Clock) Scale(rate float64) { c.setRate(max(rate, 0)) }
+
+func (c *Clock) setRate(rate float64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.base, c.anchor, c.rate, c.real = c.nowLocked(), time.Now(), rate, false
+	c.armLocked()
+}
+
+// FollowReal lets the clock follow the machine's time again. Timers that fall due by the jump run as usual.
+func (c *Clock) FollowReal() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.real, c.rate = true, 1
+	c.armLocked()
+}
+
+// Set moves the clock to t and keeps its rate. Forward, it is an [Clock.Advance]; backward, timers keep the product
+// time at which they are due.
+func (c *Clock) Set(ctx context.Context, t time.Time) error {
+	if d := t.Sub(c.Now()); d > 0 {
+		return c.Advance(ctx, d)
+	}
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.jumpLocked(t)
+	c.armLocked()
+	return nil
+}
+
+// Advance moves the clock forward by d and returns when every function that fell due has returned. They run one at a
+// time, in the order in which they are due, each seeing its own due time. It stops between two of them, with ctx's
+// error, when ctx is done. A timer's function must not call Advance.
+func (c *Clock) Advance(ctx context.Context, d time.Duration) error {
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	c.mu.Lock()
+	target := c.nowLocked().Add(d)
+	for len(c.timers) > 0 && !c.timers[0].due.After(target) {
+		if err := ctx.Err(); err != nil {
+			c.armLocked()
+			c.mu.Unlock()
+			return err
+		}
+		t := heap.Pop(&c.timers).(*Timer)
+		if t.due.After(c.nowLocked()) {
+			c.jumpLocked(t.due)
+		}
+		c.mu.Unlock()
+		t.f()
+		c.mu.Lock()
+	}
+	if target.After(c.nowLocked()) {
+		c.jumpLocked(target)
+	}
+	c.armLocked()
+	c.mu.Unlock()
+	return nil
+}
+
+func (c *Clock) jumpLocked(t time.Time) {
+	c.base, c.anchor, c.real = t.UTC().Round(0), time.Now(), false
+}
+
+// Timer is a function that waits for its time.
+type Timer struct {
+	c     *Clock
+	due   time.Time
+	seq   uint64 // orders timers of one due time
+	f     func()
+	index int // in the queue; -1: not waiting
+}
+
+// AfterFunc runs f once d of product time has passed: in its own goroutine when time flows, in the goroutine of
+// [Clock.Advance] when time is moved. f should be short.
+func (c *Clock) AfterFunc(d time.Duration, f func()) *Timer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.nextSeq++
+	t := &Timer{c: c, due: c.nowLocked().Add(d), seq: c.nextSeq, f: f}
+	heap.Push(&c.timers, t)
+	c.armLocked()
+	return t
+}
+
+// Stop keeps the function from running and tells whether it was still waiting.
+func (t *Timer) Stop() bool {
+	t.c.mu.Lock()
+	defer t.c.mu.Unlock()
+	if t.index < 0 {
+		return false
+	}
+	heap.Remove(&t.c.timers, t.index)
+	t.c.armLocked()
+	return true
+}
+
+// After gives a channel that is closed once d of product time has passed, and a function that gives it up.
+func (c *Clock) After(d time.Duration) (<-chan struct{}, func() bool) {
+	ch := make(chan struct{})
+	t := c.AfterFunc(d, func() { close(ch) })
+	return ch, t.Stop
+}
+
+// Sleep waits for d of product time. It returns ctx's error if ctx ends first.
+func (c *Clock) Sleep(ctx context.Context, d time.Duration) error {
+	ch, stop := c.After(d)
+	select {
+	case <-ch:
+		return nil
+	case <-ctx.Done():
+		stop()
+		return ctx.Err()
+	}
+}
+
+// WithTimeout gives a context that ends with [context.DeadlineExceeded] as its cause once d of product time has passed.
+func (c *Clock) WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	t := c.AfterFunc(d, func() { cancel(context.DeadlineExceeded) })
+	return ctx, func() {
+		t.Stop()
+		cancel(context.Canceled)
+	}
+}
+
+// armLocked sets the machine's timer for the first function that is due.
+func (c *Clock) armLocked() {
+	if c.wake != nil {
+		c.wake.Stop()
+		c.wake = nil
+	}
+	if len(c.timers) == 0 || c.rate == 0 {
+		return
+	}
+	d := time.Duration(float64(c.timers[0].due.Sub(c.nowLocked())) / c.rate)
+	c.wake = time.AfterFunc(max(d, 0), c.fire)
+}
+
+// fire starts what is due by the flow of time.
+func (c *Clock) fire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.nowLocked()
+	for len(c.timers) > 0 && !c.timers[0].due.After(now) {
+		go heap.Pop(&c.timers).(*Timer).f()
+	}
+	c.armLocked()
+}
+
+// queue is a heap of timers by due time, then by age.
+type queue []*Timer
+
+func (q queue) Len() int { return len(q) }
+func (q queue) Less(i, j int) bool {
+	if !q[i].due.Equal(q[j].due) {
+		return q[i].due.Before(q[j].due)
+	}
+	return q[i].seq < q[j].seq
+}
+func (q queue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].index, q[j].index = i, j
+}
+func (q *queue) Push(x any) {
+	t := x.(*Timer)
+	t.index = len(*q)
+	*q = append(*q, t)
+}
+func (q *queue) Pop() any {
+	old := *q
+	t := old[len(old)-1]
+	old[len(old)-1] = nil
+	*q = old[:len(old)-1]
+	t.index = -1
+	return t
+}

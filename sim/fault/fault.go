@@ -1,0 +1,145 @@
+// Package fault lets services be broken on purpose.
+//
+// A service asks at a [Point], a constant beside the code that asks. While nothing is armed, asking costs one atomic
+// load. A nil *[Set] is never armed, so no service needs one.
+package fault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/clock"
+	"github.com/dpesim/dpesim/sim/draw"
+)
+
+// ErrInjected is in the chain of every error that a fault made: what failed on purpose stays recognisable.
+var ErrInjected = errors.New("injected fault")
+
+// Point names a place in a service that can fail, "objstore.put".
+type Point string
+
+// Scope says on whose behalf a service asks. Empty fields are unknown.
+type Scope struct {
+	Environment sim.EnvironmentID
+	DPE         sim.Label
+}
+
+// Fault is something armed at a point.
+type Fault struct {
+	Name        string        // unique in its set; names what to disarm
+	Point       Point         // where
+	Match       Scope         // empty fields match all
+	Skip        int           // let this many matching calls pass first
+	Times       int           // then hit this many; 0: all
+	Probability float64       // of each hit, drawn from the seed; 0 and 1: always
+	Delay       time.Duration // product time to wait before anything else
+	Err         error         // what to return; nil: delay only
+}
+
+// Set holds what is armed. It is safe for concurrent use.
+type Set struct {
+	clock *clock.Clock
+	draw  *draw.Source
+	count atomic.Int32
+
+	mu    sync.Mutex
+	armed []*state
+}
+
+type state struct {
+	Fault
+	calls, hits int
+}
+
+// New gives a set with nothing armed.
+func New(c *clock.Clock, d *draw.Source) *Set { return &Set{clock: c, draw: d} }
+
+// Arm adds f. It returns Conflict if a fault of that name is armed and Invalid if f names no point.
+func (s *Set) Arm(f Fault) error {
+	if f.Name == "" || f.Point == "" {
+		return sim.Errorf(sim.Invalid, "a fault needs a name and a point").WithHelp("give both")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slices.ContainsFunc(s.armed, func(a *state) bool { return a.Name == f.Name }) {
+		return sim.Errorf(sim.Conflict, "fault %q is armed already", f.Name).WithHelp("disarm it first, or use another name")
+	}
+	s.armed = append(s.armed, &state{Fault: f})
+	s.count.Store(int32(len(s.armed)))
+	return nil
+}
+
+// Disarm removes the fault of that name. It returns NotFound if there is none.
+func (s *Set) Disarm(name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.armed, func(a *state) bool { return a.Name == name })
+	if i < 0 {
+		return sim.Errorf(sim.NotFound, "no fault %q is armed", name)
+	}
+	s.armed = slices.Delete(s.armed, i, i+1)
+	s.count.Store(int32(len(s.armed)))
+	return nil
+}
+
+// Armed lists what is armed, in the order of arming.
+func (s *Set) Armed() []Fault {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]Fault, len(s.armed))
+	for i, a := range s.armed {
+		out[i] = a.Fault
+	}
+	return out
+}
+
+// At asks whether the call in hand should fail: it waits for the delays of the faults that hit and returns the first
+// error among them, with [ErrInjected] in its chain. It returns ctx's error if ctx ends during a delay.
+func (s *Set) At(ctx context.Context, p Point, sc Scope) error {
+	if s == nil || s.count.Load() == 0 {
+		return nil
+	}
+	var delay time.Duration
+	var err error
+	s.mu.Lock()
+	for _, a := range s.armed {
+		if !a.hitLocked(s.draw, p, sc) {
+			continue
+		}
+		delay += a.Delay
+		if err == nil && a.Err != nil {
+			err = fmt.Errorf("%w %s at %s: %w", ErrInjected, a.Name, p, a.Err)
+		}
+	}
+	s.mu.Unlock()
+	if delay > 0 {
+		if e := s.clock.Sleep(ctx, delay); e != nil {
+			return e
+		}
+	}
+	return err
+}
+
+func (a *state) hitLocked(d *draw.Source, p Point, sc Scope) bool {
+	if a.Point != p || a.Match.Environment != "" && a.Match.Environment != sc.Environment || a.Match.DPE != "" && a.Match.DPE != sc.DPE {
+		return false
+	}
+	a.calls++
+	if a.calls <= a.Skip || a.Times > 0 && a.hits >= a.Times {
+		return false
+	}
+	if a.Probability > 0 && a.Probability < 1 && d.Float64("fault/"+a.Name) >= a.Probability {
+		return false
+	}
+	a.hits++
+	return true
+}
