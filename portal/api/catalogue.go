@@ -1,0 +1,26 @@
+package api
+
+import "github.com/dpesim/dpesim/sim"
+
+// Sizing is a row of the Service sizing table: what one replica needs, as Kubernetes quantities.
+type Sizing struct {
+	Tier          sim.Tier `json:"tier"`
+	CPURequest    string   `json:"cpu_request"`
+	CPULimit      string   `json:"cpu_limit"`
+	MemoryRequest string   `json:"memory_request"`
+	MemoryLimit   string   `json:"memory_limit"`
+	Disk          string   `json:"disk"`
+}
+
+// Check is how one part of the simulator is.
+type Check struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail,omitempty"` // what is wrong and what to do, if not OK
+}
+
+// Readiness is the body of GET /readyz?verbose.
+type Readiness struct {
+	Ready  bool    `json:"ready"`
+	Checks []Check `json:"checks"`
+}

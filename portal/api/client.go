@@ -1,0 +1,261 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/dpesim/dpesim/sim"
+)
+
+// Client calls a portal. It is safe for concurrent use. What the portal refuses comes back as a *[sim.Error] with the
+// portal's kind, message and help; a portal that cannot be reached is Unavailable.
+type Client struct {
+	BaseURL string       // of the portal: "http://127.0.0.1:8080"
+	HTTP    *http.Client // nil: [http.DefaultClient]
+}
+
+// call is one request.
+type call struct {
+	method, path string
+	query        url.Values
+	body         any // JSON; nil: none
+	accept       string
+	ifMatch      string
+	lastEventID  string
+	also         int // a status of 300 or more that is an answer all the same; 0: none
+}
+
+// open sends c and gives the answer, whose status is below 300 and whose body the caller closes.
+func (c *Client) open(ctx context.Context, r call) (*http.Response, error) {
+	op := r.method + " " + r.path
+	var body io.Reader
+	if r.body != nil {
+		b, err := json.Marshal(r.body)
+		if err != nil {
+			return nil, fmt.Errorf("encode body of %s: %w", op, err)
+		}
+		body = bytes.NewReader(b)
+	}
+	u := strings.TrimSuffix(c.BaseURL, "/") + r.path
+	if len(r.query) > 0 {
+		u += "?" + r.query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, u, body)
+	if err != nil {
+		return nil, &sim.Error{Op: op, Kind: sim.Invalid, Msg: "the portal's address cannot be used", Help: "give it as http://HOST:PORT", Err: err}
+	}
+	for name, value := range map[string]string{"Accept": r.accept, "If-Match": r.ifMatch, "Last-Event-ID": r.lastEventID} {
+		if value != "" {
+			req.Header.Set(name, value)
+		}
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	h := c.HTTP
+	if h == nil {
+		h = http.DefaultClient
+	}
+	res, err := h.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("%s: %w", op, ctx.Err())
+		}
+		return nil, &sim.Error{Op: op, Kind: sim.Unavailable, Msg: "the portal at " + c.BaseURL + " cannot be reached",
+			Help: "check that dpesim is up, and the address", Err: err}
+	}
+	if res.StatusCode >= http.StatusMultipleChoices && res.StatusCode != r.also {
+		defer func() { _ = res.Body.Close() }()
+		return nil, readProblem(op, res)
+	}
+	return res, nil
+}
+
+// get sends c and decodes the JSON answer.
+func get[T any](ctx context.Context, c *Client, r call) (T, error) {
+	var out T
+	if r.accept == "" {
+		r.accept = "application/json"
+	}
+	res, err := c.open(ctx, r)
+	if err != nil {
+		return out, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	if err := json.NewDecoder(res.Body).Decode(&out); err != nil {
+		return out, fmt.Errorf("decode the answer to %s %s: %w", r.method, r.path, err)
+	}
+	return out, nil
+}
+
+// text sends c and gives the answer as it is.
+func (c *Client) text(ctx context.Context, r call) ([]byte, error) {
+	res, err := c.open(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		return nil, fmt.Errorf("read the answer to %s %s: %w", r.method, r.path, err)
+	}
+	return b, nil
+}
+
+// environmentPath gives the path of an environment, or of something below it.
+func environmentPath(env sim.EnvironmentID, below ...string) string {
+	p := Prefix + "/environments/" + url.PathEscape(string(env))
+	for _, s := range below {
+		p += "/" + url.PathEscape(s)
+	}
+	return p
+}
+
+// Organisation gives the organisation with its contract, licence and usage.
+func (c *Client) Organisation(ctx context.Context) (Organisation, error) {
+	return get[Organisation](ctx, c, call{method: http.MethodGet, path: Prefix + "/organisation"})
+}
+
+// Environments lists the environments by id.
+func (c *Client) Environments(ctx context.Context) ([]Environment, error) {
+	return get[[]Environment](ctx, c, call{method: http.MethodGet, path: Prefix + "/environments"})
+}
+
+// CreateEnvironment creates an environment. The answer's phase is creating.
+func (c *Client) CreateEnvironment(ctx context.Context, s EnvironmentSpec) (Environment, error) {
+	return get[Environment](ctx, c, call{method: http.MethodPost, path: Prefix + "/environments", body: s})
+}
+
+// Environment gives one environment.
+func (c *Client) Environment(ctx context.Context, env sim.EnvironmentID) (Environment, error) {
+	return get[Environment](ctx, c, call{method: http.MethodGet, path: environmentPath(env)})
+}
+
+// DeleteEnvironment deletes an environment with all its DPEs. The answer's phase is deleting; NotFound follows.
+func (c *Client) DeleteEnvironment(ctx context.Context, env sim.EnvironmentID) (Environment, error) {
+	return get[Environment](ctx, c, call{method: http.MethodDelete, path: environmentPath(env)})
+}
+
+// UpgradeEnvironment upgrades the platform of an environment to a newer release.
+func (c *Client) UpgradeEnvironment(ctx context.Context, env sim.EnvironmentID, r sim.Release) (Environment, error) {
+	return get[Environment](ctx, c, call{method: http.MethodPost, path: environmentPath(env, "upgrade"), body: Upgrade{Release: r}})
+}
+
+// ObjectStorage gives an operator's credential of an environment's object storage. It holds a secret.
+func (c *Client) ObjectStorage(ctx context.Context, env sim.EnvironmentID) (ObjectStorage, error) {
+	return get[ObjectStorage](ctx, c, call{method: http.MethodGet, path: environmentPath(env, "object-storage")})
+}
+
+// CA gives the certificate authority of an environment's endpoints as PEM.
+func (c *Client) CA(ctx context.Context, env sim.EnvironmentID) ([]byte, error) {
+	return c.text(ctx, call{method: http.MethodGet, path: environmentPath(env, "ca")})
+}
+
+// Credentials lists what is really authorised in an environment's services now.
+func (c *Client) Credentials(ctx context.Context, env sim.EnvironmentID) ([]Credential, error) {
+	return get[[]Credential](ctx, c, call{method: http.MethodGet, path: environmentPath(env, "credentials")})
+}
+
+// DPEs lists an environment's self-managed DPEs by label.
+func (c *Client) DPEs(ctx context.Context, env sim.EnvironmentID) ([]DPE, error) {
+	return get[[]DPE](ctx, c, call{method: http.MethodGet, path: environmentPath(env, "dpes")})
+}
+
+// AddDPE adds a self-managed DPE.
+func (c *Client) AddDPE(ctx context.Context, env sim.EnvironmentID, s DPESpec) (DPE, error) {
+	return get[DPE](ctx, c, call{method: http.MethodPost, path: environmentPath(env, "dpes"), body: s})
+}
+
+// DPE gives one self-managed DPE.
+func (c *Client) DPE(ctx context.Context, env sim.EnvironmentID, l sim.Label) (DPE, error) {
+	return get[DPE](ctx, c, call{method: http.MethodGet, path: environmentPath(env, "dpes", string(l))})
+}
+
+// EditDPE changes drivers and replicas. It returns Conflict if the DPE's revision is no longer revision; 0 edits whatever
+// is there.
+func (c *Client) EditDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label, e DPEEdit, revision int64) (DPE, error) {
+	r := call{method: http.MethodPatch, path: environmentPath(env, "dpes", string(l)), body: e}
+	if revision != 0 {
+		r.ifMatch = ETag(revision)
+	}
+	return get[DPE](ctx, c, r)
+}
+
+// RemoveDPE removes a DPE for ever. Nothing reaches the cluster.
+func (c *Client) RemoveDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label) error {
+	_, err := c.text(ctx, call{method: http.MethodDelete, path: environmentPath(env, "dpes", string(l))})
+	return err
+}
+
+// Values gives a DPE's values.yaml: the current one if release is empty, else the last one that was generated for that
+// release. It holds secrets.
+func (c *Client) Values(ctx context.Context, env sim.EnvironmentID, l sim.Label, release sim.Release) ([]byte, error) {
+	r := call{method: http.MethodGet, path: environmentPath(env, "dpes", string(l), "values")}
+	if release != "" {
+		r.query = url.Values{"release": {string(release)}}
+	}
+	return c.text(ctx, r)
+}
+
+// Commands gives a DPE's installation commands.
+func (c *Client) Commands(ctx context.Context, env sim.EnvironmentID, l sim.Label) (Commands, error) {
+	return get[Commands](ctx, c, call{method: http.MethodGet, path: environmentPath(env, "dpes", string(l), "commands")})
+}
+
+// RegistryToken gives a DPE's access token for the artifacts registry.
+func (c *Client) RegistryToken(ctx context.Context, env sim.EnvironmentID, l sim.Label) (sim.Secret, error) {
+	b, err := c.text(ctx, call{method: http.MethodGet, path: environmentPath(env, "dpes", string(l), "registry-token")})
+	return sim.Secret(strings.TrimSpace(string(b))), err
+}
+
+// Engines lists the replicas that are connected to an environment's DPM now.
+func (c *Client) Engines(ctx context.Context, env sim.EnvironmentID) ([]Engine, error) {
+	return get[[]Engine](ctx, c, call{method: http.MethodGet, path: environmentPath(env, "engines")})
+}
+
+// Jobs lists an environment's jobs, newest first.
+func (c *Client) Jobs(ctx context.Context, env sim.EnvironmentID) ([]Job, error) {
+	return get[[]Job](ctx, c, call{method: http.MethodGet, path: environmentPath(env, "jobs")})
+}
+
+// SubmitJob submits a job.
+func (c *Client) SubmitJob(ctx context.Context, env sim.EnvironmentID, s JobSpec) (Job, error) {
+	return get[Job](ctx, c, call{method: http.MethodPost, path: environmentPath(env, "jobs"), body: s})
+}
+
+// Job gives one job.
+func (c *Client) Job(ctx context.Context, env sim.EnvironmentID, id sim.JobID) (Job, error) {
+	return get[Job](ctx, c, call{method: http.MethodGet, path: environmentPath(env, "jobs", string(id))})
+}
+
+// Releases lists the platform releases of the catalogue, oldest first.
+func (c *Client) Releases(ctx context.Context) ([]sim.Release, error) {
+	return get[[]sim.Release](ctx, c, call{method: http.MethodGet, path: Prefix + "/releases"})
+}
+
+// Drivers lists the drivers that can be chosen.
+func (c *Client) Drivers(ctx context.Context) ([]sim.Driver, error) {
+	return get[[]sim.Driver](ctx, c, call{method: http.MethodGet, path: Prefix + "/drivers"})
+}
+
+// Sizing gives the Service sizing table.
+func (c *Client) Sizing(ctx context.Context) ([]Sizing, error) {
+	return get[[]Sizing](ctx, c, call{method: http.MethodGet, path: Prefix + "/sizing"})
+}
+
+// Live returns nil if the portal answers at all.
+func (c *Client) Live(ctx context.Context) error {
+	_, err := c.text(ctx, call{method: http.MethodGet, path: "/livez"})
+	return err
+}
+
+// Ready tells whether every part is ready, and how each is. Not being ready is no error.
+func (c *Client) Ready(ctx context.Context) (Readiness, error) {
+	return get[Readiness](ctx, c, call{method: http.MethodGet, path: "/readyz", query: url.Values{"verbose": {""}}, also: http.StatusServiceUnavailable})
+}

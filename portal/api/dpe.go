@@ -1,0 +1,134 @@
+package api
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/dpesim/dpesim/sim"
+)
+
+// DPESpec is the body of POST /environments/{env}/dpes.
+type DPESpec struct {
+	Name     string       `json:"name"`
+	Drivers  []sim.Driver `json:"drivers,omitempty"`  // absent: all; empty: none
+	Replicas int          `json:"replicas,omitempty"` // absent or 0: 1
+}
+
+// DPEEdit is the body of PATCH .../dpes/{label}. What is nil stays as it is; nothing else can be edited.
+type DPEEdit struct {
+	Drivers  *[]sim.Driver `json:"drivers,omitempty"`
+	Replicas *int          `json:"replicas,omitempty"`
+}
+
+// DPE is a self-managed DPE: what is wanted, and how it is going.
+type DPE struct {
+	Environment sim.EnvironmentID `json:"environment"`
+	Label       sim.Label         `json:"label"` // derived from the name; never changes
+	Name        string            `json:"name"`
+	Drivers     []sim.Driver      `json:"drivers"` // in the catalogue's order
+	Replicas    int               `json:"replicas"`
+	Release     sim.Release       `json:"release"`  // that the generated files are for
+	Revision    int64             `json:"revision"` // of the generated files, from 1; +1 on each edit and platform upgrade
+	KeyID       sim.KeyID         `json:"key_id"`
+	Created     time.Time         `json:"created"`
+	Status      Status            `json:"status"`
+}
+
+// ETag is the entity tag of d's specification, for If-Match.
+func (d DPE) ETag() string { return ETag(d.Revision) }
+
+// ETag is the entity tag of a revision.
+func ETag(revision int64) string { return fmt.Sprintf("%q", fmt.Sprint(revision)) }
+
+// State says how a DPE's installation is going.
+//
+//	not_connected -> partially_connected <-> connected
+//	                         \__ disconnected __/
+type State string
+
+// The states.
+const (
+	StateNotConnected       State = "not_connected"       // no replica has ever connected
+	StatePartiallyConnected State = "partially_connected" // some of the wanted replicas are connected
+	StateConnected          State = "connected"           // at least as many as wanted are connected
+	StateDisconnected       State = "disconnected"        // replicas were connected, none is now
+)
+
+// States lists the states.
+func States() []State {
+	return []State{StateNotConnected, StatePartiallyConnected, StateConnected, StateDisconnected}
+}
+
+// Colour is the colour of a status: what the portal shows at a glance.
+type Colour string
+
+// The colours.
+const (
+	Orange Colour = "orange"
+	Green  Colour = "green"
+)
+
+// Status is how a DPE's installation is going, computed from what is wanted and what is connected to DPM.
+type Status struct {
+	State             State         `json:"state"`
+	Colour            Colour        `json:"colour"`
+	Message           string        `json:"message"`            // the product's words: "DPE isn't connected yet"
+	Detail            string        `json:"detail"`             // "1 of 3 replicas connected"
+	ReplicasConnected int           `json:"replicas_connected"` // now
+	ReplicasWanted    int           `json:"replicas_wanted"`
+	RedeployNeeded    bool          `json:"redeploy_needed"` // what runs (or ran last) is of an older revision
+	Differences       []Difference  `json:"differences"`     // what a redeploy would change; empty unless RedeployNeeded
+	Outdated          bool          `json:"outdated"`        // what runs (or ran last) is of another release than the environment
+	Running           []sim.Release `json:"running"`         // releases that run (or ran last), oldest first
+	Platform          sim.Release   `json:"platform"`        // the environment's
+	DisconnectedSince *time.Time    `json:"disconnected_since,omitempty"`
+}
+
+// Difference is one thing that runs otherwise than wanted.
+type Difference struct {
+	Field   string `json:"field"` // "drivers", "replicas", "release", "revision"
+	Running string `json:"running"`
+	Wanted  string `json:"wanted"`
+}
+
+// Engine is one replica that is connected to DPM now.
+type Engine struct {
+	Label        sim.Label     `json:"label"`
+	Replica      sim.ReplicaID `json:"replica"`
+	Version      sim.Release   `json:"version"`
+	Capabilities []string      `json:"capabilities"`
+	Drivers      []sim.Driver  `json:"drivers"`
+	Slots        int           `json:"slots"`   // jobs it runs at once
+	Running      int           `json:"running"` // jobs it runs now
+	Revision     int64         `json:"revision"`
+	Remote       string        `json:"remote"` // source address, host:port
+	ConnectedAt  time.Time     `json:"connected_at"`
+	Draining     bool          `json:"draining"` // it takes no more jobs
+}
+
+// File is something to download for the installation.
+type File struct {
+	Name        string `json:"name"` // as the commands call it
+	Href        string `json:"href"` // path on the portal
+	Secret      bool   `json:"secret"`
+	Explanation string `json:"explanation"`
+}
+
+// Command is one step of an installation.
+type Command struct {
+	Title       string `json:"title"`
+	Explanation string `json:"explanation"`
+	Command     string `json:"command"` // POSIX shell; no secret in it
+}
+
+// Commands is how to install, look after and uninstall a DPE. Install and upgrade are the same commands.
+type Commands struct {
+	Label    sim.Label   `json:"label"`
+	Release  sim.Release `json:"release"`
+	Revision int64       `json:"revision"`
+	Chart    string      `json:"chart"` // oci://<registry>/charts/dpe
+	Files    []File      `json:"files"`
+	Install  []Command   `json:"install"`
+	Inspect  []Command   `json:"inspect"`
+	Remove   []Command   `json:"remove"`
+}
