@@ -1,0 +1,161 @@
+package chart
+
+import (
+	"bytes"
+	_ "embed" // for the template of values.yaml
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/url"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/dpesim/dpesim/sim"
+)
+
+// DefaultRegion is the object storage's region where none is given: MinIO's default (assumption).
+const DefaultRegion = "us-east-1"
+
+// DefaultBucket is the bucket for results where none is given (assumption, sim/DESIGN.md).
+const DefaultBucket = "results"
+
+// Values is what the portal generates for one DPE: everything that the chart cannot know by itself.
+type Values struct {
+	Release          sim.Release // of the chart that the values are for
+	Environment      sim.EnvironmentID
+	Label            sim.Label
+	Tier             sim.Tier // sizing of each replica
+	Replicas         int
+	Drivers          []sim.Driver // enabled connectors; may be empty
+	Revision         int64        // of the portal's specification, reported by the engine when it connects
+	DPMURL           string       // https://dpm-grpc-<host>[:port]
+	ObjectStorageURL string       // https://minio-<host>[:port]
+	Region           string       // of the object storage; empty: DefaultRegion
+	Bucket           string       // for results; empty: DefaultBucket
+	AccessKey        string       // of the object storage
+	SecretKey        sim.Secret   // of the object storage
+	Registry         string       // host[:port] of the images
+	RegistryUser     string
+	RegistryToken    sim.Secret
+	Key              sim.Secret // base64 of the JWK pair, RFC 7517
+	CA               []byte     // PEM; empty: the system's roots only
+	Licence          Licence
+}
+
+// Licence is what an installation is told of the organisation's licence.
+type Licence struct {
+	Organisation string
+	Environment  string // name of the environment, as people know it
+	Replicas     int    // limit of the environment, shared by all its DPEs
+	Expires      time.Time
+}
+
+// Slots gives how many commands one replica of a tier runs at once. The product says only that DPM knows the number
+// (product-facts, "Routing"); these are our choice (assumption).
+func Slots(t sim.Tier) int {
+	switch t {
+	case sim.TierS:
+		return 2
+	case sim.TierM:
+		return 4
+	case sim.TierL:
+		return 8
+	}
+	return 1
+}
+
+//go:embed values.yaml.tmpl
+var valuesTemplate string
+
+// YAML writes values.yaml for the chart of v.Release: keys in a fixed order, each block with a comment that says what it
+// is. This is the one place that reveals the secrets of v. It returns NotFound if the release has no chart, and Invalid
+// if v is incomplete.
+func (v Values) YAML() ([]byte, error) {
+	if err := v.check(); err != nil {
+		return nil, err
+	}
+	sizing, err := v.Tier.Sizing()
+	if err != nil {
+		return nil, err
+	}
+	if v.Region == "" {
+		v.Region = DefaultRegion
+	}
+	if v.Bucket == "" {
+		v.Bucket = DefaultBucket
+	}
+	t, err := template.New("values.yaml").Funcs(template.FuncMap{
+		"quote":   quote,
+		"stamp":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"indent":  func(b []byte) string { return "  " + strings.ReplaceAll(strings.TrimSpace(string(b)), "\n", "\n  ") },
+		"atLeast": func(r sim.Release) bool { return v.Release.Compare(r) >= 0 },
+	}).Parse(valuesTemplate)
+	if err != nil {
+		return nil, fmt.Errorf("parse the template of values.yaml: %w", err)
+	}
+	var buf bytes.Buffer
+	if err := t.Execute(&buf, struct {
+		Values
+		Sizing sim.Sizing
+		Slots  int
+	}{v, sizing, Slots(v.Tier)}); err != nil {
+		return nil, fmt.Errorf("write values.yaml of %s: %w", v.Label, err)
+	}
+	return buf.Bytes(), nil
+}
+
+// check returns NotFound or Invalid, naming the first thing that is wrong.
+func (v Values) check() error {
+	if err := known(v.Release); err != nil {
+		return err
+	}
+	if err := sim.CheckDrivers(v.Drivers); err != nil {
+		return err
+	}
+	for _, c := range []struct {
+		ok   bool
+		what string
+	}{
+		{v.Environment.Valid(), "the environment's id"},
+		{v.Label.Valid(), "the label"},
+		{v.Replicas >= 1, "the number of replicas"},
+		{v.Revision >= 1, "the revision of the specification"},
+		{isHTTPS(v.DPMURL), "the URL of DPM"},
+		{isHTTPS(v.ObjectStorageURL), "the URL of the object storage"},
+		{v.AccessKey != "" && v.SecretKey != "", "the credential of the object storage"},
+		{v.Registry != "" && v.RegistryUser != "" && v.RegistryToken != "", "the registry with its access token"},
+		{v.Key != "", "the key for JWTs"},
+		{len(v.CA) == 0 || isPEM(v.CA), "the CA certificate"},
+		{v.Licence.Organisation != "" && v.Licence.Environment != "" && v.Licence.Replicas >= 1 && !v.Licence.Expires.IsZero(), "the licence"},
+	} {
+		if !c.ok {
+			return sim.Errorf(sim.Invalid, "values for DPE %q cannot be written: %s is missing or malformed", string(v.Label), c.what).
+				WithHelp("complete the DPE's specification")
+		}
+	}
+	return nil
+}
+
+func isHTTPS(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Scheme == "https" && u.Host != ""
+}
+
+func isPEM(b []byte) bool {
+	p, _ := pem.Decode(b)
+	return p != nil
+}
+
+// quote writes a YAML double-quoted scalar: every JSON string is one. Secrets are revealed here.
+func quote(v any) (string, error) {
+	s := fmt.Sprint(v)
+	if secret, ok := v.(sim.Secret); ok {
+		s = secret.Reveal()
+	}
+	var buf bytes.Buffer
+	e := json.NewEncoder(&buf)
+	e.SetEscapeHTML(false)
+	err := e.Encode(s)
+	return strings.TrimSuffix(buf.String(), "\n"), err
+}
