@@ -1,0 +1,135 @@
+package edge
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"regexp"
+	"strings"
+	"sync"
+
+	"github.com/dpesim/dpesim/sim"
+)
+
+// hostPattern admits what can stand in a hello: lower-case DNS names.
+var hostPattern = regexp.MustCompile(`^[a-z0-9_]([-a-z0-9_.]{0,251}[a-z0-9_])?$`)
+
+// normal is the spelling under which a host is routed.
+func normal(host string) string { return strings.ToLower(strings.TrimSuffix(host, ".")) }
+
+// route is the listener of one host.
+type route struct {
+	edge  *Edge
+	host  string
+	env   sim.EnvironmentID
+	queue chan *conn
+	done  chan struct{} // closed under edge.mu, as the route leaves edge.routes
+}
+
+// Listen opens the route to host, in env if it is not empty: connections whose hello names host (in any case) come out
+// of the listener with their bytes untouched. RemoteAddr is the client's address as the allowlist sees it. Closing the
+// listener ends the route and the connections that wait in it; those that were accepted live on.
+//
+// It returns Invalid if host is no host name, Conflict if it has a route, Unavailable if the edge is closed.
+func (e *Edge) Listen(host string, env sim.EnvironmentID) (net.Listener, error) {
+	h := normal(host)
+	if _, err := netip.ParseAddr(h); err == nil || !hostPattern.MatchString(h) {
+		return nil, sim.Errorf(sim.Invalid, "%q cannot be routed: it is no host name", host).
+			WithHelp("a TLS hello carries DNS names only, for example portal.dpesim.localhost")
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil, sim.Errorf(sim.Unavailable, "the edge is closed")
+	}
+	if e.routes[h] != nil {
+		return nil, sim.Errorf(sim.Conflict, "%s has a route already", h).WithHelp("close that listener first, or use another name")
+	}
+	r := &route{edge: e, host: h, env: env, queue: make(chan *conn, e.opt.Backlog), done: make(chan struct{})}
+	e.routes[h] = r
+	return r, nil
+}
+
+// Accept waits for a connection. It returns [net.ErrClosed] once the route or the edge is closed.
+func (r *route) Accept() (net.Conn, error) {
+	select {
+	case <-r.done:
+		return nil, net.ErrClosed
+	default:
+	}
+	select {
+	case c := <-r.queue:
+		return c, nil
+	case <-r.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close ends the route. It is idempotent.
+func (r *route) Close() error {
+	r.edge.mu.Lock()
+	if r.edge.routes[r.host] == r {
+		delete(r.edge.routes, r.host)
+		close(r.done)
+	}
+	r.edge.mu.Unlock()
+	for { // nothing enters the queue any more: [Edge.hand] looks into edge.routes under the lock
+		select {
+		case c := <-r.queue:
+			_ = c.Close() // its client sees the end; there is nobody else to tell
+		default:
+			return nil
+		}
+	}
+}
+
+// Addr is the edge's address.
+func (r *route) Addr() net.Addr { return r.edge.Addr() }
+
+// conn is a client's connection as its service sees it: the hello is still to be read.
+type conn struct {
+	*net.TCPConn
+	edge   *Edge
+	env    sim.EnvironmentID
+	local  net.Addr
+	remote *net.TCPAddr
+
+	mu   sync.Mutex // reads take turns, as on any net.Conn
+	rest io.Reader  // what was read ahead, then the socket
+}
+
+// Read reads the hello first.
+func (c *conn) Read(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.rest.Read(b)
+}
+
+// WriteTo copies all that is still to be read, the hello first.
+func (c *conn) WriteTo(w io.Writer) (int64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return io.Copy(w, c.rest)
+}
+
+// RemoteAddr is the source address: of the socket, or of the egress that it came through.
+func (c *conn) RemoteAddr() net.Addr { return c.remote }
+
+// LocalAddr is the address that the client dialled, as far as it can know: the edge's, if it came through the egress.
+func (c *conn) LocalAddr() net.Addr { return c.local }
+
+func (c *conn) source() netip.Addr { return sourceOf(c.remote) }
+
+// Close closes the connection.
+func (c *conn) Close() error {
+	c.edge.mu.Lock()
+	delete(c.edge.conns, c)
+	c.edge.mu.Unlock()
+	return c.TCPConn.Close()
+}
+
+// reset closes c without the courtesies, as a balancer or a firewall does: the peer sees "connection reset".
+func reset(c *net.TCPConn) {
+	_ = c.SetLinger(0) // both fail only if c is closed, which is what is wanted
+	_ = c.Close()
+}
