@@ -1,0 +1,215 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/klog/v2"
+
+	"github.com/dpesim/dpesim/sim/clock"
+	"github.com/dpesim/dpesim/sim/draw"
+)
+
+// Options say how a server is opened. All but Addr, Dir and Logs are required.
+type Options struct {
+	// Addr is where to listen, "127.0.0.1:0" if empty. With port 0 the port of the last run in Dir is tried first, so
+	// that kubeconfigs stay good.
+	Addr string
+	// Dir keeps objects, certificates, token and port over restarts; "" keeps nothing.
+	Dir   string
+	Clock *clock.Clock
+	Draw  *draw.Source
+	Log   *slog.Logger
+	// Logs opens the logs of containers; nil: pods/log is not served.
+	Logs LogSource
+}
+
+// LogSource knows what containers have written.
+type LogSource interface {
+	// PodLog opens the log of a container. It honours every option of opts. The reader ends when the log does, or with
+	// Follow when ctx is done.
+	PodLog(ctx context.Context, namespace, pod, container string, opts *corev1.PodLogOptions) (io.ReadCloser, error)
+}
+
+// Server is an API server. It is safe for concurrent use.
+type Server struct {
+	log      *slog.Logger
+	listener net.Listener
+	http     *http.Server
+	identity *identity
+	ledger   *ledger
+
+	stop     context.CancelFunc
+	requests sync.WaitGroup
+	closing  sync.Once
+	closed   error
+}
+
+// quiet keeps the libraries' own log, which is one for the whole process and prints to stderr, silent: what matters of it
+// comes back as errors. It is done once, before the first server starts anything that logs.
+var quiet = sync.OnceFunc(func() { klog.SetLogger(logr.Discard()) })
+
+// Open reads what Dir holds, binds the address and builds the API. Nothing is answered before [Server.Serve].
+func Open(ctx context.Context, o Options) (*Server, error) {
+	quiet()
+	if o.Dir != "" {
+		if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+			return nil, fmt.Errorf("open the cluster's data: %w", err)
+		}
+	}
+	id, err := openIdentity(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the cluster's identity: %w", err)
+	}
+	ln, err := listen(ctx, o.Addr, o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := open(ctx, o, id, ln)
+	if err != nil {
+		return nil, errors.Join(err, ln.Close())
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, o Options, id *identity, ln net.Listener) (*Server, error) {
+	stopped, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s := &Server{log: o.Log, listener: ln, identity: id, ledger: &ledger{stop: stopped}, stop: stop}
+	var rows []row
+	if o.Dir != "" {
+		var err error
+		if _, rows, err = openJournal(ctx, filepath.Join(o.Dir, "cluster.db"), s.ledger, o); err != nil {
+			stop()
+			return nil, fmt.Errorf("open the cluster's data: %w", err)
+		}
+	}
+	reg, err := newRegistry(s.ledger, o)
+	if err == nil {
+		err = reg.load(ctx, rows)
+	}
+	var h http.Handler
+	if err == nil {
+		h, err = newHandler(reg, ln.Addr().String())
+	}
+	if err != nil {
+		stop()
+		return nil, errors.Join(err, s.ledger.close())
+	}
+	config, err := id.serverTLS(ln.Addr())
+	if err != nil {
+		stop()
+		return nil, errors.Join(err, s.ledger.close())
+	}
+	s.http = &http.Server{
+		Handler:           s.counted(s.recovered(authenticated(h, id.token, reg.types))),
+		TLSConfig:         config,
+		ReadHeaderTimeout: headerTimeout,
+		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return klog.NewContext(stopped, logr.Discard()) },
+	}
+	return s, nil
+}
+
+// URL gives the server's address, "https://127.0.0.1:41234".
+func (s *Server) URL() string { return "https://" + s.listener.Addr().String() }
+
+// RESTConfig gives what a client in this process needs. It does not limit its own rate.
+func (s *Server) RESTConfig() *rest.Config {
+	return &rest.Config{
+		Host: s.URL(), BearerToken: s.identity.token.Reveal(), QPS: -1,
+		TLSClientConfig: rest.TLSClientConfig{CAData: s.identity.caPEM},
+	}
+}
+
+// Kubeconfig gives what helm and kubectl need, as a file's content. It holds the token: write it with mode 0600.
+func (s *Server) Kubeconfig() []byte {
+	const name = "dpesim"
+	c := clientcmdapi.NewConfig()
+	c.Clusters[name] = &clientcmdapi.Cluster{Server: s.URL(), CertificateAuthorityData: s.identity.caPEM}
+	c.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: s.identity.token.Reveal()}
+	c.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name, Namespace: corev1.NamespaceDefault}
+	c.CurrentContext = name
+	out, err := clientcmd.Write(*c)
+	if err != nil {
+		s.log.Error("kubeconfig not written", "err", err)
+	}
+	return out
+}
+
+// Serve answers requests until ctx is done, and then returns nil once the server is closed. It fails if the database
+// can no longer be written.
+func (s *Server) Serve(ctx context.Context) error {
+	var failed chan struct{} // nil: never
+	if s.ledger.journal != nil {
+		failed = s.ledger.journal.failed
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.http.ServeTLS(s.listener, "", "") }()
+	var cause error
+	select {
+	case <-ctx.Done():
+	case <-failed:
+		cause = s.ledger.journal.cause()
+	case err := <-done:
+		done <- err
+		if !errors.Is(err, http.ErrServerClosed) {
+			cause = fmt.Errorf("serve the cluster's API: %w", err)
+		}
+	}
+	err := s.Close()
+	<-done
+	return errors.Join(cause, err)
+}
+
+// Close ends every request and watch, writes what was accepted and gives back address and files. It is idempotent.
+func (s *Server) Close() error {
+	s.closing.Do(func() {
+		s.stop()
+		err := s.http.Close()
+		if lerr := s.listener.Close(); !errors.Is(lerr, net.ErrClosed) {
+			err = errors.Join(err, lerr)
+		}
+		s.requests.Wait()
+		s.closed = errors.Join(err, s.ledger.close())
+	})
+	return s.closed
+}
+
+// counted lets Close wait for the requests that are under way.
+func (s *Server) counted(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.requests.Add(1)
+		defer s.requests.Done()
+		h.ServeHTTP(w, r)
+	})
+}
+
+// recovered answers 500 where a handler panics, and logs it.
+func (s *Server) recovered(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			switch p := recover(); {
+			case p == nil:
+			case p == http.ErrAbortHandler: //nolint:errorlint // a panic's value is compared as net/http does
+				panic(p)
+			default:
+				s.log.Error("request failed", "err", fmt.Sprint(p), "method", r.Method, "path", r.URL.Path)
+				http.Error(w, "an internal error occurred: it is in dpesim's log", http.StatusInternalServerError)
+			}
+		}()
+		h.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,33 @@
+package api
+
+import (
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+)
+
+// addSubresources adds the endpoints that only one kind has.
+func (reg *registry) addSubresources() {
+	core := reg.storage[corev1.SchemeGroupVersion]
+	pods, namespaces, budgets := reg.stores["pods"], reg.stores["namespaces"], reg.stores["poddisruptionbudgets"]
+
+	core["pods/binding"] = bindingEndpoint{pods.Store, reg.stamp}
+	core["pods/eviction"] = evictionEndpoint{
+		pods: pods.Store, budgets: budgets, stamp: reg.stamp,
+		status: reg.status[policyv1.Resource("poddisruptionbudgets")],
+	}
+	if reg.options.Logs != nil {
+		core["pods/log"] = logEndpoint{pods.Store, reg.options.Logs}
+	}
+
+	namespaces.ShouldDeleteDuringUpdate = gone
+	core["namespaces"] = namespaceStore{namespaces, reg.stamp}
+	finalize := *namespaces.Store
+	s := strategy{ObjectTyper: reg.types, r: namespaces.r, draw: reg.options.Draw, stamp: reg.stamp}
+	finalize.UpdateStrategy, finalize.ResetFieldsStrategy = finalizeStrategy{s}, s
+	core["namespaces/finalize"] = statusEndpoint{&finalize}
+
+	reg.storage[authorizationv1.SchemeGroupVersion]["selfsubjectaccessreviews"] = accessReview()
+	reg.storage[authenticationv1.SchemeGroupVersion]["selfsubjectreviews"] = selfReview()
+}
