@@ -1,0 +1,66 @@
+package portal
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/dpesim/dpesim/sim"
+)
+
+// decode reads one JSON value from the body into v. Unknown fields, a second value and another media type are Invalid: what
+// is not understood is not silently dropped.
+func decode(c echo.Context, v any) error {
+	if t, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType)); err != nil || t != echo.MIMEApplicationJSON {
+		return sim.Errorf(sim.Invalid, "the body is not declared as JSON").WithHelp("send Content-Type: application/json")
+	}
+	d := json.NewDecoder(c.Request().Body)
+	d.DisallowUnknownFields()
+	err := d.Decode(v)
+	if err == nil {
+		if _, err = d.Token(); errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = errors.New("there is more after it")
+		}
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return sim.Errorf(sim.Invalid, "the body is longer than %d bytes", maxBody)
+	}
+	return &sim.Error{Kind: sim.Invalid, Msg: "the body cannot be read: " + jsonWords(err), Help: "send one JSON object with the documented fields", Err: err}
+}
+
+// jsonWords tells a person what is wrong with the JSON, without the names of Go's types.
+func jsonWords(err error) string {
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Sprintf("field %q cannot be a %s", e.Field, e.Value)
+	}
+	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fmt.Sprintf("it is not JSON (at byte %d)", e.Offset)
+	}
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "it ends too early"
+	case strings.HasPrefix(err.Error(), "json: unknown field "):
+		return strings.TrimPrefix(err.Error(), "json: ")
+	}
+	return "it is not one JSON value"
+}
+
+// ok answers with JSON.
+func ok(c echo.Context, v any) error { return c.JSON(http.StatusOK, v) }
+
+// noStore keeps an answer with a secret out of caches.
+func noStore(c echo.Context) { c.Response().Header().Set(echo.HeaderCacheControl, "no-store") }
+
+// attach has the browser save the answer under a name.
+func attach(c echo.Context, name string) {
+	c.Response().Header().Set(echo.HeaderContentDisposition, mime.FormatMediaType("attachment", map[string]string{"filename": name}))
+}

@@ -1,0 +1,47 @@
+package portal
+
+import (
+	"context"
+
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/event"
+)
+
+// What the portal tells on the bus.
+const (
+	environmentCreated  = "environment created"
+	environmentReady    = "environment ready"
+	environmentUpgraded = "environment upgraded"
+	environmentDeleting = "environment deletion requested"
+	environmentDeleted  = "environment deleted"
+	dpeAdded            = "dpe added"
+	dpeEdited           = "dpe edited"
+	dpeRemoved          = "dpe removed"
+	dpeStatusChanged    = "dpe status changed"
+)
+
+// change runs commit, tells of it, and wakes the reader of intents. The event is the cause of what the reader does. The
+// zero event means that nothing changed.
+func (p *Portal) change(ctx context.Context, commit func() (sim.Event, error)) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e, err := commit()
+	if err != nil || e.What == "" {
+		return err
+	}
+	e = p.publish(ctx, 0, e)
+	if e.Seq != 0 {
+		p.causes[e.Environment] = e.Seq
+	}
+	p.signal()
+	return nil
+}
+
+// publish tells e on the bus, as caused by the event with Seq cause unless that is 0.
+func (p *Portal) publish(ctx context.Context, cause uint64, e sim.Event) sim.Event {
+	if cause != 0 {
+		ctx = event.WithCause(ctx, cause)
+	}
+	e.Part = sim.PartPortal
+	return p.Bus.Publish(ctx, e)
+}

@@ -1,0 +1,295 @@
+package portal
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/dpesim/dpesim/dpe/chart"
+	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/portal/store"
+	"github.com/dpesim/dpesim/sim"
+)
+
+// maxName bounds names that people type, in characters.
+const maxName = 100
+
+func (p *Portal) environmentRoutes(g *echo.Group) {
+	g.GET("/environments", p.getEnvironments)
+	g.POST("/environments", p.postEnvironment)
+	g.GET("/environments/:env", p.getEnvironment)
+	g.DELETE("/environments/:env", p.deleteEnvironmentHandler)
+	g.POST("/environments/:env/upgrade", p.postUpgrade)
+	g.GET("/environments/:env/object-storage", p.getObjectStorage)
+	g.GET("/environments/:env/ca", p.getCA)
+	g.GET("/environments/:env/credentials", p.getCredentials)
+	g.GET("/environments/:env/engines", p.getEngines)
+}
+
+// getEnvironments handles GET /environments.
+func (p *Portal) getEnvironments(c echo.Context) error {
+	out, err := p.environments(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	return ok(c, out)
+}
+
+// postEnvironment handles POST /environments.
+func (p *Portal) postEnvironment(c echo.Context) error {
+	var s api.EnvironmentSpec
+	if err := decode(c, &s); err != nil {
+		return err
+	}
+	e, err := p.createEnvironment(c.Request().Context(), s)
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set(echo.HeaderLocation, api.Prefix+"/environments/"+string(e.ID))
+	return c.JSON(http.StatusCreated, e)
+}
+
+// getEnvironment handles GET /environments/{env}.
+func (p *Portal) getEnvironment(c echo.Context) error {
+	e, err := p.environment(c.Request().Context(), environmentOf(c))
+	if err != nil {
+		return err
+	}
+	return ok(c, e)
+}
+
+// deleteEnvironmentHandler handles DELETE /environments/{env}.
+func (p *Portal) deleteEnvironmentHandler(c echo.Context) error {
+	e, err := p.deleteEnvironment(c.Request().Context(), environmentOf(c))
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusAccepted, e)
+}
+
+// postUpgrade handles POST /environments/{env}/upgrade.
+func (p *Portal) postUpgrade(c echo.Context) error {
+	var u api.Upgrade
+	if err := decode(c, &u); err != nil {
+		return err
+	}
+	e, err := p.upgradeEnvironment(c.Request().Context(), environmentOf(c), u.Release)
+	if err != nil {
+		return err
+	}
+	return ok(c, e)
+}
+
+// getObjectStorage handles GET /environments/{env}/object-storage.
+func (p *Portal) getObjectStorage(c echo.Context) error {
+	e, err := p.store.Environment(c.Request().Context(), environmentOf(c))
+	if err != nil {
+		return err
+	}
+	noStore(c)
+	o := api.ObjectStorage{Endpoint: p.Cloud.Endpoints(e.ID).ObjectStorage, Region: chart.DefaultRegion, AccessKey: e.AccessKey, SecretKey: e.SecretKey}
+	return ok(c, o.Revealed())
+}
+
+// getCA handles GET /environments/{env}/ca.
+func (p *Portal) getCA(c echo.Context) error {
+	e, err := p.store.Environment(c.Request().Context(), environmentOf(c))
+	if err != nil {
+		return err
+	}
+	attach(c, caFile)
+	return c.Blob(http.StatusOK, "application/x-pem-file", []byte(p.Cloud.Endpoints(e.ID).CA))
+}
+
+// getCredentials handles GET /environments/{env}/credentials.
+func (p *Portal) getCredentials(c echo.Context) error {
+	ctx := c.Request().Context()
+	e, err := p.store.Environment(ctx, environmentOf(c))
+	if err != nil {
+		return err
+	}
+	out, err := p.Cloud.Credentials(ctx, e.ID)
+	if err != nil {
+		return fmt.Errorf("list credentials of environment %s: %w", e.ID, err)
+	}
+	return ok(c, notNil(out))
+}
+
+// getEngines handles GET /environments/{env}/engines.
+func (p *Portal) getEngines(c echo.Context) error {
+	ctx := c.Request().Context()
+	e, err := p.store.Environment(ctx, environmentOf(c))
+	if err != nil {
+		return err
+	}
+	out, err := p.Cloud.Engines(ctx, e.ID)
+	if err != nil {
+		return fmt.Errorf("list engines of environment %s: %w", e.ID, err)
+	}
+	return ok(c, notNil(out))
+}
+
+func (p *Portal) environments(ctx context.Context) ([]api.Environment, error) {
+	rows, err := p.store.Environments(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list environments: %w", err)
+	}
+	out := make([]api.Environment, len(rows))
+	for i, e := range rows {
+		out[i] = p.shown(e)
+	}
+	return out, nil
+}
+
+func (p *Portal) environment(ctx context.Context, id sim.EnvironmentID) (api.Environment, error) {
+	e, err := p.store.Environment(ctx, id)
+	if err != nil {
+		return api.Environment{}, fmt.Errorf("get environment %s: %w", id, err)
+	}
+	return p.shown(e), nil
+}
+
+// shown is a row as people see it.
+func (p *Portal) shown(e store.Environment) api.Environment {
+	return api.Environment{
+		ID: e.ID, Name: e.Name, Location: e.Location, Release: e.Release, Tier: e.Tier, Phase: e.Phase, Created: e.Created,
+		Usage: e.Usage, Endpoints: p.Cloud.Endpoints(e.ID),
+	}
+}
+
+func (p *Portal) createEnvironment(ctx context.Context, s api.EnvironmentSpec) (api.Environment, error) {
+	row, err := environmentRow(s)
+	if err != nil {
+		return api.Environment{}, err
+	}
+	err = p.change(ctx, func() (sim.Event, error) {
+		var err error
+		if row, err = p.store.CreateEnvironment(ctx, row); err != nil {
+			return sim.Event{}, fmt.Errorf("create environment %s: %w", row.ID, err)
+		}
+		return sim.Event{Environment: row.ID, What: environmentCreated, Detail: map[string]string{
+			"name": row.Name, "cloud": row.Cloud, "region": row.Region, "release": string(row.Release), "tier": string(row.Tier),
+		}}, nil
+	})
+	if err != nil {
+		return api.Environment{}, err
+	}
+	return p.shown(row), nil
+}
+
+// environmentRow checks s, fills in what it leaves open and generates the operator's credential.
+func environmentRow(s api.EnvironmentSpec) (store.Environment, error) {
+	var e store.Environment
+	var err error
+	if e.Name, err = checkName(s.Name); err != nil {
+		return e, err
+	}
+	if e.ID, err = sim.EnvironmentIDFromName(e.Name); err != nil {
+		return e, err
+	}
+	if e.Location, err = location(s.Cloud, s.Region); err != nil {
+		return e, err
+	}
+	releases := chart.Releases()
+	if e.Release = s.Release; e.Release == "" {
+		e.Release = releases[len(releases)-1]
+	}
+	if err := checkRelease(e.Release); err != nil {
+		return e, err
+	}
+	if e.Tier = s.Tier; e.Tier == "" {
+		e.Tier = sim.TierS
+	}
+	if _, err := e.Tier.Sizing(); err != nil {
+		return e, err
+	}
+	e.AccessKey, e.SecretKey = storageCredential("OPER")
+	return e, nil
+}
+
+// checkName gives a name without the space around it. It returns Invalid for one that cannot be shown in one short line.
+func checkName(s string) (string, error) {
+	s = strings.TrimSpace(s)
+	switch {
+	case s == "":
+		return "", sim.Errorf(sim.Invalid, "the name is missing").WithHelp("give a name")
+	case utf8.RuneCountInString(s) > maxName:
+		return "", sim.Errorf(sim.Invalid, "the name is longer than %d characters", maxName).WithHelp("use a shorter one")
+	case !utf8.ValidString(s), strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return "", sim.Errorf(sim.Invalid, "the name has characters that cannot be printed").WithHelp("use letters, digits and spaces")
+	}
+	return s, nil
+}
+
+// location gives the offered location that fits; empty parts fit all.
+func location(cloud, region string) (api.Location, error) {
+	var names []string
+	for _, l := range api.Locations() {
+		if (cloud == "" || l.Cloud == cloud) && (region == "" || l.Region == region) {
+			return l, nil
+		}
+		names = append(names, l.Cloud+"/"+l.Region)
+	}
+	return api.Location{}, sim.Errorf(sim.Invalid, "there is no location %s/%s", cloud, region).WithHelp("the locations are %s", strings.Join(names, ", "))
+}
+
+func checkRelease(r sim.Release) error {
+	if _, err := sim.ParseRelease(string(r)); err != nil {
+		return err
+	}
+	if !slices.Contains(chart.Releases(), r) {
+		return sim.Errorf(sim.Invalid, "release %s is not in the catalogue", r).WithHelp("the releases are %v", chart.Releases())
+	}
+	return nil
+}
+
+func (p *Portal) deleteEnvironment(ctx context.Context, id sim.EnvironmentID) (api.Environment, error) {
+	var row store.Environment
+	err := p.change(ctx, func() (sim.Event, error) {
+		e, changed, err := p.store.DeleteEnvironment(ctx, id)
+		if err != nil {
+			return sim.Event{}, fmt.Errorf("delete environment %s: %w", id, err)
+		}
+		if row = e; !changed {
+			return sim.Event{}, nil
+		}
+		return sim.Event{Environment: id, What: environmentDeleting}, nil
+	})
+	if err != nil {
+		return api.Environment{}, err
+	}
+	return p.shown(row), nil
+}
+
+func (p *Portal) upgradeEnvironment(ctx context.Context, id sim.EnvironmentID, r sim.Release) (api.Environment, error) {
+	if err := checkRelease(r); err != nil {
+		return api.Environment{}, err
+	}
+	var row store.Environment
+	err := p.change(ctx, func() (sim.Event, error) {
+		before, after, err := p.store.UpgradeEnvironment(ctx, id, r)
+		if err != nil {
+			return sim.Event{}, fmt.Errorf("upgrade environment %s: %w", id, err)
+		}
+		row = after
+		return sim.Event{Environment: id, What: environmentUpgraded, Detail: map[string]string{"from": string(before.Release), "to": string(after.Release)}}, nil
+	})
+	if err != nil {
+		return api.Environment{}, err
+	}
+	return p.shown(row), nil
+}
+
+// notNil has an empty list stand as [] in JSON.
+func notNil[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}

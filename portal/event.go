@@ -1,0 +1,116 @@
+package portal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/event"
+)
+
+// heartbeat is how often a stream of events that is silent says that it lives, in product time.
+const heartbeat = 15 * time.Second
+
+func (p *Portal) eventRoutes(g *echo.Group) { g.GET("/events", p.getEvents) }
+
+// getEvents handles GET /events: the remembered events as an array, or as a stream that goes on.
+func (p *Portal) getEvents(c echo.Context) error {
+	after, err := after(c)
+	if err != nil {
+		return err
+	}
+	if after > p.Bus.Last() { // of an earlier run of dpesim, whose events are gone
+		after = 0
+	}
+	wanted := func(e sim.Event) bool {
+		env, part := sim.EnvironmentID(c.QueryParam("environment")), sim.Part(c.QueryParam("part"))
+		return (env == "" || e.Environment == env) && (part == "" || e.Part == part)
+	}
+	if strings.Contains(c.Request().Header.Get("Accept"), api.EventStreamType) {
+		return p.streamEvents(c, after, wanted)
+	}
+	out := []sim.Event{}
+	for _, e := range p.Bus.Since(after) {
+		if wanted(e) {
+			out = append(out, e)
+		}
+	}
+	return ok(c, out)
+}
+
+// after reads where to begin: a reconnecting browser's Last-Event-ID, or ?after.
+func after(c echo.Context) (uint64, error) {
+	s := c.Request().Header.Get("Last-Event-ID")
+	if s == "" {
+		s = c.QueryParam("after")
+	}
+	if s == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		return 0, sim.Errorf(sim.Invalid, "events cannot be read after %q", s).WithHelp("give the seq of an event, a number from 0")
+	}
+	return n, nil
+}
+
+// errSilent says that nothing happened for a [heartbeat].
+var errSilent = errors.New("no event")
+
+// next waits for an event, at most for a heartbeat.
+func (p *Portal) next(ctx context.Context, sub *event.Subscription) (sim.Event, error) {
+	wait, cancel := p.Clock.WithTimeout(ctx, heartbeat)
+	defer cancel()
+	e, err := sub.Next(wait)
+	if err != nil && wait.Err() != nil && ctx.Err() == nil {
+		return e, errSilent
+	}
+	return e, err
+}
+
+// streamEvents sends events as they happen until the caller leaves or the portal stops.
+func (p *Portal) streamEvents(c echo.Context, after uint64, wanted func(sim.Event) bool) error {
+	h := c.Response().Header()
+	h.Set(echo.HeaderContentType, api.EventStreamType)
+	h.Set(echo.HeaderCacheControl, "no-store")
+	h.Set("X-Accel-Buffering", "no") // proxies of that family must not hold events back
+	c.Response().WriteHeader(http.StatusOK)
+	ctx, cancel := context.WithCancel(c.Request().Context())
+	defer cancel()
+	defer context.AfterFunc(p.stopping, cancel)()
+	sub := p.Bus.Subscribe(after)
+	for {
+		c.Response().Flush()
+		e, err := p.next(ctx, sub)
+		var line string
+		missed, isMissed := errors.AsType[*event.MissedError](err)
+		switch {
+		case errors.Is(err, errSilent):
+			line = ": alive\n\n"
+		case isMissed:
+			line = fmt.Sprintf("event: missed\ndata: {\"missed\":%d}\n\n", missed.Missed)
+		case err != nil: // the caller left, or the portal stops
+			return nil
+		case !wanted(e):
+			continue
+		default:
+			data, err := json.Marshal(e)
+			if err != nil {
+				return fmt.Errorf("encode event %d: %w", e.Seq, err)
+			}
+			line = fmt.Sprintf("id: %d\ndata: %s\n\n", e.Seq, data)
+		}
+		if _, err := c.Response().Write([]byte(line)); err != nil {
+			return nil // the caller left
+		}
+	}
+}

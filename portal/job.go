@@ -1,0 +1,93 @@
+package portal
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/sim"
+)
+
+func (p *Portal) jobRoutes(g *echo.Group) {
+	g.GET("/environments/:env/jobs", p.getJobs)
+	g.POST("/environments/:env/jobs", p.postJob)
+	g.GET("/environments/:env/jobs/:job", p.getJob)
+}
+
+// getJobs handles GET /environments/{env}/jobs.
+func (p *Portal) getJobs(c echo.Context) error {
+	out, err := p.jobs(c.Request().Context(), environmentOf(c))
+	if err != nil {
+		return err
+	}
+	return ok(c, notNil(out))
+}
+
+// postJob handles POST /environments/{env}/jobs.
+func (p *Portal) postJob(c echo.Context) error {
+	var s api.JobSpec
+	if err := decode(c, &s); err != nil {
+		return err
+	}
+	j, err := p.submitJob(c.Request().Context(), environmentOf(c), s)
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set(echo.HeaderLocation, fmt.Sprintf("%s/environments/%s/jobs/%s", api.Prefix, environmentOf(c), j.ID))
+	return c.JSON(http.StatusCreated, j)
+}
+
+// getJob handles GET /environments/{env}/jobs/{id}.
+func (p *Portal) getJob(c echo.Context) error {
+	ctx, env := c.Request().Context(), environmentOf(c)
+	if _, err := p.store.Environment(ctx, env); err != nil {
+		return err
+	}
+	j, err := p.Cloud.Job(ctx, env, sim.JobID(c.Param("job")))
+	if err != nil {
+		return fmt.Errorf("get job: %w", err)
+	}
+	return ok(c, j)
+}
+
+func (p *Portal) jobs(ctx context.Context, env sim.EnvironmentID) ([]api.Job, error) {
+	if _, err := p.store.Environment(ctx, env); err != nil {
+		return nil, err
+	}
+	out, err := p.Cloud.Jobs(ctx, env)
+	if err != nil {
+		return nil, fmt.Errorf("list jobs of environment %s: %w", env, err)
+	}
+	return out, nil
+}
+
+// submitJob checks what can be checked without the environment's services and hands s on.
+func (p *Portal) submitJob(ctx context.Context, env sim.EnvironmentID, s api.JobSpec) (api.Job, error) {
+	if s.Kind == "" {
+		s.Kind = api.JobProfile
+	}
+	switch {
+	case s.Kind != api.JobProfile:
+		return api.Job{}, sim.Errorf(sim.Invalid, "there is no kind of job %q", string(s.Kind)).WithHelp("the kinds are: %s", api.JobProfile)
+	case s.Bucket == "" || s.Key == "":
+		return api.Job{}, sim.Errorf(sim.Invalid, "the job does not say what to read").WithHelp("give the bucket and the key of an object")
+	case s.MaxRecords < 0:
+		return api.Job{}, sim.Errorf(sim.Invalid, "a job cannot read %d records", s.MaxRecords).WithHelp("give a positive number, or 0 for all")
+	}
+	if _, err := p.store.Environment(ctx, env); err != nil {
+		return api.Job{}, err
+	}
+	if s.Label != "" {
+		if _, _, err := p.store.DPE(ctx, env, s.Label); err != nil {
+			return api.Job{}, err
+		}
+	}
+	j, err := p.Cloud.SubmitJob(ctx, env, s)
+	if err != nil {
+		return api.Job{}, fmt.Errorf("submit job: %w", err)
+	}
+	return j, nil
+}

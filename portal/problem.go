@@ -1,0 +1,88 @@
+package portal
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/fault"
+)
+
+// status is the one table from kinds to HTTP statuses.
+func status(k sim.Kind) int {
+	switch k {
+	case sim.Internal:
+		return http.StatusInternalServerError
+	case sim.Invalid:
+		return http.StatusBadRequest
+	case sim.NotFound:
+		return http.StatusNotFound
+	case sim.Conflict:
+		return http.StatusConflict
+	case sim.Unauthenticated:
+		return http.StatusUnauthorized
+	case sim.Forbidden:
+		return http.StatusForbidden
+	case sim.Exhausted:
+		return http.StatusUnprocessableEntity // not 429: waiting does not help
+	case sim.Unavailable:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// kinds gives echo's own errors a kind: no route, wrong method.
+func kinds(err error) error {
+	h, ok := errors.AsType[*echo.HTTPError](err)
+	if !ok {
+		return err
+	}
+	switch h.Code {
+	case http.StatusNotFound:
+		return sim.Errorf(sim.NotFound, "there is nothing at this address").WithHelp("check the address; the API's routes are below %s", api.Prefix)
+	case http.StatusMethodNotAllowed:
+		return sim.Errorf(sim.Invalid, "this address does not take that method")
+	}
+	return err
+}
+
+// answerError is where every error is answered: problem details for programs, a page for people.
+func (p *Portal) answerError(err error, c echo.Context) {
+	err = kinds(err)
+	kind := sim.KindOf(err)
+	p.logError(c, kind, err)
+	if c.Response().Committed {
+		return
+	}
+	msg, help := sim.Explain(err)
+	id := c.Response().Header().Get(echo.HeaderXRequestID)
+	code := status(kind)
+	if h, ok := errors.AsType[*echo.HTTPError](errors.Unwrap(err)); ok && h.Code >= 400 {
+		code = h.Code
+	}
+	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
+	body, e := json.Marshal(api.Problem{
+		Type: "about:blank", Title: http.StatusText(code), Status: code, Detail: msg, Kind: kind.String(), Help: help, RequestID: id,
+	})
+	if e == nil {
+		e = c.Blob(code, api.ProblemType, body)
+	}
+	if e != nil {
+		p.Log.Debug("error answer not sent", "err", e)
+	}
+}
+
+// logError logs what is our own fault; what a caller did wrong is no error of ours.
+func (p *Portal) logError(c echo.Context, kind sim.Kind, err error) {
+	r := c.Request()
+	if kind != sim.Internal || r.Context().Err() != nil {
+		p.Log.Debug("request refused", "method", r.Method, "route", c.Path(), "kind", kind.String(), "err", err)
+		return
+	}
+	p.Log.Error("request failed", "method", r.Method, "route", c.Path(),
+		"request_id", c.Response().Header().Get(echo.HeaderXRequestID), "injected", errors.Is(err, fault.ErrInjected), "err", err)
+}

@@ -1,0 +1,228 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/sqlite"
+)
+
+// Environment is the row of an environment, with what its DPEs use.
+type Environment struct {
+	ID   sim.EnvironmentID
+	Name string
+	api.Location
+	Release    sim.Release
+	Tier       sim.Tier
+	Phase      api.Phase
+	Created    time.Time
+	Generation int64
+	AccessKey  string
+	SecretKey  sim.Secret
+	Usage      api.Usage
+}
+
+const selectEnvironment = `
+SELECT e.id, e.name, e.cloud, e.region, e.release, e.tier, e.phase, e.created_ms, e.generation, e.access_key, e.secret_key,
+  COUNT(d.id), COALESCE(SUM(r.replicas), 0), o.engines_per_environment, o.replicas_per_environment
+FROM environment e CROSS JOIN organisation o
+LEFT JOIN dpe d ON d.environment = e.id AND d.removed_ms = 0
+LEFT JOIN revision r ON r.dpe = d.id AND r.number = d.revision
+`
+
+func scanEnvironment(row interface{ Scan(...any) error }) (Environment, error) {
+	var e Environment
+	var created int64
+	err := row.Scan(&e.ID, &e.Name, &e.Cloud, &e.Region, &e.Release, &e.Tier, &e.Phase, &created, &e.Generation, &e.AccessKey, &e.SecretKey,
+		&e.Usage.Engines, &e.Usage.Replicas, &e.Usage.EnginesAllowed, &e.Usage.ReplicasLicensed)
+	e.Created = sqlite.FromMillis(created)
+	return e, err
+}
+
+func listEnvironments(ctx context.Context, tx *sqlite.Tx) ([]Environment, error) {
+	rows, err := tx.QueryContext(ctx, selectEnvironment+`GROUP BY e.id ORDER BY e.id`)
+	return sqlite.Collect(rows, err, func(r *sql.Rows) (Environment, error) { return scanEnvironment(r) })
+}
+
+func getEnvironment(ctx context.Context, tx *sqlite.Tx, id sim.EnvironmentID) (Environment, error) {
+	e, err := scanEnvironment(tx.QueryRowContext(ctx, selectEnvironment+`WHERE e.id = ? GROUP BY e.id`, id))
+	return e, one(err, "there is no environment %q", string(id))
+}
+
+// readyEnvironment gives an environment whose DPEs may be changed, and Conflict for one in another phase.
+func readyEnvironment(ctx context.Context, tx *sqlite.Tx, id sim.EnvironmentID) (Environment, error) {
+	e, err := getEnvironment(ctx, tx, id)
+	if err != nil {
+		return e, err
+	}
+	switch e.Phase {
+	case api.PhaseReady:
+		return e, nil
+	case api.PhaseCreating:
+		return e, sim.Errorf(sim.Conflict, "environment %s is still being created", id).
+			WithHelp("wait until its phase is ready: a self-managed DPE cannot be installed during the initial creation of an environment")
+	case api.PhaseDeleting:
+	}
+	return e, sim.Errorf(sim.Conflict, "environment %s is being deleted", id).WithHelp("use another environment")
+}
+
+// Environments lists the environments by id.
+func (d *DB) Environments(ctx context.Context) ([]Environment, error) {
+	var out []Environment
+	err := d.db.View(ctx, func(tx *sqlite.Tx) (err error) {
+		out, err = listEnvironments(ctx, tx)
+		return err
+	})
+	return out, err
+}
+
+// Environment gives one environment, or NotFound.
+func (d *DB) Environment(ctx context.Context, id sim.EnvironmentID) (Environment, error) {
+	var e Environment
+	err := d.db.View(ctx, func(tx *sqlite.Tx) (err error) {
+		e, err = getEnvironment(ctx, tx, id)
+		return err
+	})
+	return e, err
+}
+
+// CreateEnvironment stores e in phase creating and gives it back as stored. It returns Conflict if the id is taken.
+func (d *DB) CreateEnvironment(ctx context.Context, e Environment) (Environment, error) {
+	err := d.db.Update(ctx, func(tx *sqlite.Tx) error {
+		var taken string
+		switch err := tx.QueryRowContext(ctx, `SELECT name FROM environment WHERE id = ?`, e.ID).Scan(&taken); {
+		case err == nil:
+			return sim.Errorf(sim.Conflict, "environment %q cannot be created: the id %s, made of its name, is that of environment %q", e.Name, e.ID, taken).
+				WithHelp("use another name")
+		case !errors.Is(err, sql.ErrNoRows): // none is as it should be
+			return err
+		}
+		g, err := nextGeneration(ctx, tx)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO environment VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			e.ID, e.Name, e.Cloud, e.Region, e.Release, e.Tier, api.PhaseCreating, sqlite.Millis(tx.Now), g, e.AccessKey, e.SecretKey.Reveal())
+		if err != nil {
+			return err
+		}
+		e, err = getEnvironment(ctx, tx, e.ID)
+		return err
+	})
+	return e, err
+}
+
+// DeleteEnvironment brings an environment to phase deleting and removes its DPEs. Nothing changes if it is being deleted
+// already.
+func (d *DB) DeleteEnvironment(ctx context.Context, id sim.EnvironmentID) (e Environment, changed bool, err error) {
+	err = d.db.Update(ctx, func(tx *sqlite.Tx) error {
+		if e, err = getEnvironment(ctx, tx, id); err != nil || e.Phase == api.PhaseDeleting {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, forget+`WHERE environment = ? AND removed_ms = 0`, sqlite.Millis(tx.Now), id); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE environment SET phase = ? WHERE id = ?`, api.PhaseDeleting, id); err != nil {
+			return err
+		}
+		if err := touch(ctx, tx, id); err != nil {
+			return err
+		}
+		changed = true
+		e, err = getEnvironment(ctx, tx, id)
+		return err
+	})
+	return e, changed, err
+}
+
+// UpgradeEnvironment brings an environment to release r and gives each of its DPEs a revision for it. It returns Invalid
+// if r is not newer than what the environment has.
+func (d *DB) UpgradeEnvironment(ctx context.Context, id sim.EnvironmentID, r sim.Release) (before, after Environment, err error) {
+	err = d.db.Update(ctx, func(tx *sqlite.Tx) error {
+		if before, err = readyEnvironment(ctx, tx, id); err != nil {
+			return err
+		}
+		if r.Compare(before.Release) <= 0 {
+			return sim.Errorf(sim.Invalid, "environment %s cannot be upgraded to %s: it has release %s", id, r, before.Release).
+				WithHelp("choose a newer release; a platform is never downgraded")
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE environment SET release = ? WHERE id = ?`, r, id); err != nil {
+			return err
+		}
+		dpes, err := listDPEs(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		for _, x := range dpes {
+			if _, err := revise(ctx, tx, x, Inputs{Release: r, Drivers: x.Drivers, Replicas: x.Replicas}); err != nil {
+				return err
+			}
+		}
+		if err := touch(ctx, tx, id); err != nil {
+			return err
+		}
+		after, err = getEnvironment(ctx, tx, id)
+		return err
+	})
+	return before, after, err
+}
+
+// Wanted is what the services of an environment shall be like.
+type Wanted struct {
+	Environment Environment
+	DPEs        []DPE // by label
+	Removed     []DPE // not settled yet, without secrets; oldest first
+}
+
+// Wanted gives what is wanted of every environment, by id.
+func (d *DB) Wanted(ctx context.Context) ([]Wanted, error) {
+	var out []Wanted
+	err := d.db.View(ctx, func(tx *sqlite.Tx) error {
+		environments, err := listEnvironments(ctx, tx)
+		if err != nil {
+			return err
+		}
+		for _, e := range environments {
+			w := Wanted{Environment: e}
+			if w.DPEs, err = listDPEs(ctx, tx, e.ID); err != nil {
+				return err
+			}
+			if w.Removed, err = listRemoved(ctx, tx, e.ID); err != nil {
+				return err
+			}
+			out = append(out, w)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Settle records that the services of an environment are as its generation wants them and gives the phase that it was
+// in: creating is ready now, deleting is gone, and removed DPEs are forgotten. It gives "" and does nothing if the
+// environment has another generation by now, or is gone.
+func (d *DB) Settle(ctx context.Context, id sim.EnvironmentID, generation int64) (api.Phase, error) {
+	var was api.Phase
+	err := d.db.Update(ctx, func(tx *sqlite.Tx) error {
+		err := tx.QueryRowContext(ctx, `SELECT phase FROM environment WHERE id = ? AND generation = ?`, id, generation).Scan(&was)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch was {
+		case api.PhaseCreating:
+			_, err = tx.ExecContext(ctx, `UPDATE environment SET phase = ? WHERE id = ?`, api.PhaseReady, id)
+		case api.PhaseReady:
+			_, err = tx.ExecContext(ctx, `DELETE FROM dpe WHERE environment = ? AND removed_ms <> 0`, id)
+		case api.PhaseDeleting:
+			_, err = tx.ExecContext(ctx, `DELETE FROM environment WHERE id = ?`, id)
+		}
+		return err
+	})
+	return was, err
+}
