@@ -1,0 +1,218 @@
+package engine
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/yuin/goldmark"
+	"github.com/yuin/goldmark/ast"
+	"github.com/yuin/goldmark/text"
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// Parse reads a scenario. Every error is a *[ParseError] with the line, counted from 1; file is only a name for it.
+func Parse(file string, src []byte) (*Scenario, error) {
+	src = bytes.ReplaceAll(src, []byte("\r\n"), []byte("\n"))
+	p := &parser{s: &Scenario{File: file}, src: src, names: map[string]int{}}
+	body, err := p.frontMatter()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.markdown(body); err != nil {
+		return nil, err
+	}
+	if len(p.s.Steps) == 0 {
+		return nil, p.errorf(body, `the scenario has no step: each begins with a heading "## Name"`)
+	}
+	return p.s, nil
+}
+
+// parser reads one file. Offsets count in src, the whole file.
+type parser struct {
+	s     *Scenario
+	src   []byte
+	names map[string]int // line of the step of that name
+	from  int            // where the prose that is not yet taken begins
+}
+
+func (p *parser) line(offset int) int { return 1 + bytes.Count(p.src[:offset], []byte("\n")) }
+
+func (p *parser) errorAt(line int, format string, args ...any) error {
+	return &ParseError{File: p.s.File, Line: line, Msg: fmt.Sprintf(format, args...)}
+}
+
+func (p *parser) errorf(offset int, format string, args ...any) error {
+	return p.errorAt(p.line(offset), format, args...)
+}
+
+// markdown reads the steps from the text that begins at offset body.
+func (p *parser) markdown(body int) error {
+	p.from = body
+	// The front matter is blanked, so that offsets in the document are offsets in the file.
+	doc := append(bytes.Repeat([]byte("\n"), body), p.src[body:]...)
+	root := goldmark.DefaultParser().Parse(text.NewReader(doc))
+	err := ast.Walk(root, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
+		if !entering {
+			return ast.WalkContinue, nil
+		}
+		switch n := n.(type) {
+		case *ast.Heading:
+			if n.Level == 2 {
+				return ast.WalkSkipChildren, p.heading(n)
+			}
+		case *ast.FencedCodeBlock:
+			return ast.WalkSkipChildren, p.fence(n)
+		}
+		return ast.WalkContinue, nil
+	})
+	p.takeProse(len(p.src))
+	return err
+}
+
+// takeProse gives the text from the last taken place up to offset to the current step.
+func (p *parser) takeProse(upTo int) {
+	prose := string(p.src[p.from:max(p.from, upTo)])
+	if n := len(p.s.Steps); n > 0 {
+		p.s.Steps[n-1].Prose = strings.TrimSpace(p.s.Steps[n-1].Prose + prose)
+	} else {
+		p.s.Intro = strings.TrimSpace(prose)
+	}
+	p.from = max(p.from, upTo)
+}
+
+// lineStart and lineEnd give where the line around offset begins, and where the next one does.
+func (p *parser) lineStart(offset int) int { return 1 + bytes.LastIndexByte(p.src[:offset], '\n') }
+func (p *parser) lineEnd(offset int) int {
+	if i := bytes.IndexByte(p.src[offset:], '\n'); i >= 0 {
+		return offset + i + 1
+	}
+	return len(p.src)
+}
+
+func (p *parser) heading(n *ast.Heading) error {
+	if n.Lines().Len() == 0 {
+		return p.errorf(n.Pos(), "this step has no name")
+	}
+	seg := n.Lines().At(0)
+	name, line := strings.TrimSpace(string(seg.Value(p.src))), p.line(seg.Start)
+	if n.Parent().Kind() != ast.KindDocument {
+		return p.errorAt(line, "a step cannot begin inside a list or a quotation")
+	}
+	if before := p.names[name]; before > 0 {
+		return p.errorAt(line, "there is a step %q already, on line %d: reports need different names", name, before)
+	}
+	p.names[name] = line
+	p.takeProse(p.lineStart(seg.Start))
+	p.from = p.lineEnd(n.Lines().At(n.Lines().Len() - 1).Start)
+	p.s.Steps = append(p.s.Steps, Step{Name: name, Line: line})
+	return nil
+}
+
+// known lists the fences that do something, for messages.
+const known = "sh run, sh solve, sh check, sh finally, or LANGUAGE file=NAME"
+
+func (p *parser) fence(n *ast.FencedCodeBlock) error {
+	line := p.line(n.Pos())
+	info := ""
+	if n.Info != nil {
+		info = string(n.Info.Segment.Value(p.src))
+	}
+	end, err := p.fenceEnd(n, line)
+	if err != nil {
+		return err
+	}
+	if len(p.s.Steps) == 0 {
+		return p.errorAt(line, `fences belong to steps: put a heading "## Name" above this one`)
+	}
+	words := strings.Fields(info)
+	if len(words) < 2 {
+		return nil // prose
+	}
+	if len(words) > 2 {
+		return p.errorAt(line, "the fence says %q: after its language a fence has one word: %s", info, known)
+	}
+	f := Fence{Line: line, Text: string(n.Lines().Value(p.src))}
+	if name, ok := strings.CutPrefix(words[1], "file="); ok {
+		f.Kind, f.Name = FileFence, name
+		if words[0] == "sh" {
+			return p.errorAt(line, "a file cannot have the language sh: that is for what is run; name it text")
+		}
+		if err := checkFileName(name); err != nil {
+			return p.errorAt(line, "file=%s: %v", name, err)
+		}
+	} else {
+		switch {
+		case words[0] != "sh":
+			return p.errorAt(line, "the fence says %q: a fence that does something is %s", info, known)
+		case words[1] == "run" || words[1] == "solve":
+			f.Kind = RunFence
+		case words[1] == "check":
+			f.Kind = CheckFence
+		case words[1] == "finally":
+			f.Kind = FinallyFence
+		default:
+			return p.errorAt(line, "the fence says %q: a fence that does something is %s", info, known)
+		}
+		if f.stmts, err = p.shell(f, line); err != nil {
+			return err
+		}
+	}
+	p.takeProse(p.lineStart(n.Pos()))
+	p.from = end
+	step := &p.s.Steps[len(p.s.Steps)-1]
+	step.Fences = append(step.Fences, f)
+	return nil
+}
+
+// fenceEnd gives the offset after the closing fence. One that is missing would swallow the steps that follow.
+func (p *parser) fenceEnd(n *ast.FencedCodeBlock, line int) (int, error) {
+	last := n.Pos()
+	if k := n.Lines().Len(); k > 0 {
+		last = n.Lines().At(k - 1).Start
+	}
+	closing := p.lineEnd(last)
+	end := p.lineEnd(closing)
+	mark := strings.TrimLeft(string(p.src[closing:end]), " \t>")
+	if !strings.HasPrefix(mark, "```") && !strings.HasPrefix(mark, "~~~") {
+		return 0, p.errorAt(line, "this fence is never closed")
+	}
+	return end, nil
+}
+
+// shell parses a fence so that positions are lines of the file.
+func (p *parser) shell(f Fence, line int) ([]*syntax.Stmt, error) {
+	src := strings.Repeat("\n", line) + f.Text
+	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(src), "")
+	if e, ok := errors.AsType[syntax.ParseError](err); ok {
+		return nil, p.errorAt(max(int(e.Pos.Line()), line), "%s", e.Text)
+	}
+	if e, ok := errors.AsType[syntax.LangError](err); ok {
+		return nil, p.errorAt(max(int(e.Pos.Line()), line), "%s", e.Error())
+	}
+	if err != nil {
+		return nil, p.errorAt(line, "%v", err)
+	}
+	if len(file.Stmts) == 0 {
+		return nil, p.errorAt(line, "this fence does nothing: it has no command")
+	}
+	return file.Stmts, nil
+}
+
+// checkFileName refuses names that lead out of the working directory or mean something else on another system.
+func checkFileName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("the name is missing")
+	case strings.ContainsAny(name, "\\:\x00"):
+		return errors.New(`a name has no backslash and no colon: it must be one on every system`)
+	case path.IsAbs(name) || !filepath.IsLocal(filepath.FromSlash(name)):
+		return errors.New("the file must lie inside the scenario's working directory: no absolute path, no ..")
+	case path.Clean(name) != name || name == ".":
+		return fmt.Errorf("write it as %s", path.Clean(name))
+	}
+	return nil
+}

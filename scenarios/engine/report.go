@@ -1,0 +1,54 @@
+package engine
+
+import "time"
+
+// Reporter is told how a run goes, in order and one call at a time. [Human] and [JSON] are reporters.
+type Reporter interface {
+	ScenarioStarted(ScenarioStarted)
+	StepStarted(StepStarted)
+	StepFinished(StepFinished)
+	ScenarioFinished(ScenarioFinished)
+}
+
+// ScenarioStarted is the beginning of a run.
+type ScenarioStarted struct {
+	Scenario *Scenario
+}
+
+// StepStarted is the beginning of a step, or of its clean-up at the end of the run.
+type StepStarted struct {
+	File    string // of the scenario
+	Index   int    // in Scenario.Steps
+	Name    string
+	Line    int
+	Finally bool // the step's "sh finally" fences run now
+}
+
+// StepFinished is the end of a step, or of its clean-up.
+type StepFinished struct {
+	File    string
+	Index   int
+	Name    string
+	Line    int // of the heading
+	Finally bool
+	Elapsed time.Duration // wall time
+	Err     error         // nil: as expected; a *[StepError], or ctx's error
+	Said    []string      // by the word say, one line each
+	Output  string        // everything else that the step printed, both streams as they came
+}
+
+// ScenarioFinished is the end of a run, after the clean-up.
+type ScenarioFinished struct {
+	Scenario *Scenario
+	Steps    int           // that ended as expected, without clean-ups
+	Elapsed  time.Duration // wall time
+	Err      error         // what Run returns
+}
+
+// nobody is the Reporter of a run without one.
+type nobody struct{}
+
+func (nobody) ScenarioStarted(ScenarioStarted)   {}
+func (nobody) StepStarted(StepStarted)           {}
+func (nobody) StepFinished(StepFinished)         {}
+func (nobody) ScenarioFinished(ScenarioFinished) {}

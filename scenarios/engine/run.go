@@ -1,0 +1,175 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"time"
+
+	"github.com/dpesim/dpesim/scenarios/verb"
+	"github.com/dpesim/dpesim/sim/clock"
+	"github.com/dpesim/dpesim/sim/event"
+)
+
+// FinallyTimeout is how long, in wall time, all clean-up of a run may take together.
+const FinallyTimeout = 30 * time.Second
+
+// Options say where and with what a scenario runs.
+type Options struct {
+	Dir   string               // the working directory; made if it is missing; left as it is at the end
+	Verbs map[string]verb.Verb // the words of the shell, besides its own
+	Env   map[string]string    // the environment; beyond it only what a program needs to start is inherited
+
+	NoExec bool // refuse words that are no Verb instead of looking for a program on PATH
+
+	Clock  *clock.Clock // product time, for eventually and consistently; nil: the machine's
+	Bus    *event.Bus   // whose events wake eventually and consistently; nil: they look once a second
+	Wall   *clock.Clock // for what a run reports and for its own time limits; nil: the machine's
+	Report Reporter     // nil: nobody
+}
+
+// Run plays the scenario in one shell: variables, functions and the current directory last from fence to fence. The
+// first step that goes another way than the file says ends the run with a *[StepError]; when ctx is done, Run returns
+// ctx's error. In both cases, and at the ordinary end, background jobs are stopped and then the "sh finally" fences of
+// the steps that were begun run, the last step's first, with [FinallyTimeout] of their own.
+func Run(ctx context.Context, s *Scenario, o Options) error {
+	if o.Clock == nil {
+		o.Clock = clock.New()
+	}
+	if o.Wall == nil {
+		o.Wall = clock.New()
+	}
+	if o.Report == nil {
+		o.Report = nobody{}
+	}
+	sh, err := newShell(o)
+	if err != nil {
+		return fmt.Errorf("starting the shell of %s: %w", s.File, err)
+	}
+	defer sh.close()
+
+	r := &run{s: s, o: o, sh: sh}
+	began := o.Wall.Now()
+	o.Report.ScenarioStarted(ScenarioStarted{Scenario: s})
+	err = r.steps(ctx)
+	err = r.cleanUp(ctx, err)
+	o.Report.ScenarioFinished(ScenarioFinished{Scenario: s, Steps: r.ok, Elapsed: o.Wall.Now().Sub(began), Err: err})
+	return err
+}
+
+// run is one playing of a scenario.
+type run struct {
+	s     *Scenario
+	o     Options
+	sh    *shell
+	begun int // steps
+	ok    int // steps
+}
+
+// steps plays the steps up to the first that fails, then ends the background jobs that they left.
+func (r *run) steps(ctx context.Context) error {
+	jobs, stop := context.WithCancel(ctx)
+	defer r.sh.wait(context.WithoutCancel(ctx))
+	defer stop()
+	for i := range r.s.Steps {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		r.begun++
+		if err := r.step(jobs, i, false); err != nil {
+			return err
+		}
+		r.ok++
+	}
+	return nil
+}
+
+// cleanUp runs the finally fences of the begun steps, last step first, each whatever became of the others. It gives
+// the error of the run, or if there is none the first of its own.
+func (r *run) cleanUp(ctx context.Context, failed error) error {
+	ctx, cancel := r.o.Wall.WithTimeout(context.WithoutCancel(ctx), FinallyTimeout)
+	defer cancel()
+	defer r.sh.wait(context.WithoutCancel(ctx))
+	defer cancel()
+	for i := r.begun - 1; i >= 0; i-- {
+		if !has(r.s.Steps[i], FinallyFence) {
+			continue
+		}
+		if err := r.step(ctx, i, true); err != nil && failed == nil {
+			failed = err
+		}
+	}
+	return failed
+}
+
+func has(s Step, k Kind) bool {
+	for _, f := range s.Fences {
+		if f.Kind == k {
+			return true
+		}
+	}
+	return false
+}
+
+// step plays one step, or its clean-up, and reports it.
+func (r *run) step(ctx context.Context, i int, finally bool) error {
+	s := r.s.Steps[i]
+	r.o.Report.StepStarted(StepStarted{File: r.s.File, Index: i, Name: s.Name, Line: s.Line, Finally: finally})
+	began := r.o.Wall.Now()
+	line, err := r.fences(ctx, s, finally)
+	if err != nil && (ctx.Err() == nil || finally) {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("the clean-up took longer than %s: %w", FinallyTimeout, err)
+		}
+		err = &StepError{Step: s.Name, File: r.s.File, Line: line, Err: err}
+	}
+	output, said := r.sh.out.take()
+	r.o.Report.StepFinished(StepFinished{
+		File: r.s.File, Index: i, Name: s.Name, Line: s.Line, Finally: finally,
+		Elapsed: r.o.Wall.Now().Sub(began), Err: err, Said: said, Output: output,
+	})
+	return err
+}
+
+// fences writes the step's files and runs its commands, or for the clean-up its finally fences. It gives the line that
+// an error belongs to.
+func (r *run) fences(ctx context.Context, s Step, finally bool) (line int, err error) {
+	for _, f := range s.Fences {
+		if f.Kind == FileFence && !finally {
+			if err := writeFile(r.o.Dir, f); err != nil {
+				return f.Line, err
+			}
+		}
+	}
+	for _, f := range s.Fences {
+		if f.Kind == FileFence || (f.Kind == FinallyFence) != finally {
+			continue
+		}
+		if line, err := r.sh.fence(ctx, f); err != nil {
+			return line, err
+		}
+	}
+	return 0, nil
+}
+
+// writeFile writes a file fence below dir. A link inside dir cannot lead it out.
+func writeFile(dir string, f Fence) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("opening the scenario's working directory: %w", err)
+	}
+	name := filepath.FromSlash(f.Name)
+	if at := path.Dir(f.Name); at != "." {
+		err = root.MkdirAll(filepath.FromSlash(at), 0o755)
+	}
+	if err == nil {
+		err = root.WriteFile(name, []byte(f.Text), 0o644)
+	}
+	if err = errors.Join(err, root.Close()); err != nil {
+		return fmt.Errorf("writing %s: %w", f.Name, err)
+	}
+	return nil
+}
