@@ -56,6 +56,14 @@ func (t *trust) find(k sim.KeyID) (Component, error) {
 		WithHelp("use the values.yaml of this very environment; the key ids are under Authorized Components")
 }
 
+// find is [trust.find] that also knows of keys revoked earlier in the same turn.
+func (t *turn) find(k sim.KeyID) (Component, error) {
+	if t.revoked[k] {
+		return Component{}, errRevoked()
+	}
+	return t.s.trust.find(k)
+}
+
 func errRevoked() error {
 	return sim.Errorf(sim.Forbidden, "the DPE was removed in the portal: its key was revoked").
 		WithHelp("uninstall it with helm uninstall, or add it again in the portal and install it with the new values.yaml")
@@ -73,7 +81,7 @@ func (s *Server) Authorize(ctx context.Context, c Component) error {
 	}
 	cause := event.Cause(ctx)
 	return s.do(ctx, func(t *turn) error {
-		known, err := s.trust.find(c.Key)
+		known, err := t.find(c.Key)
 		switch sim.KindOf(err) {
 		case sim.Forbidden:
 			return sim.Errorf(sim.Conflict, "key %s was revoked", c.Key).WithHelp("a revoked key never comes back: generate a new one")
@@ -108,7 +116,7 @@ func (s *Server) Authorize(ctx context.Context, c Component) error {
 func (s *Server) Revoke(ctx context.Context, k sim.KeyID) error {
 	cause := event.Cause(ctx)
 	return s.do(ctx, func(t *turn) error {
-		c, err := s.trust.find(k)
+		c, err := t.find(k)
 		if sim.KindOf(err) == sim.Forbidden {
 			return nil
 		}
@@ -120,6 +128,7 @@ func (s *Server) Revoke(ctx context.Context, k sim.KeyID) error {
 				ON CONFLICT DO NOTHING`, k, c.Label, sqlite.Millis(t.now))
 			return err
 		})
+		t.revoked[k] = true
 		var seq uint64
 		t.then(func() {
 			s.trust.mu.Lock()

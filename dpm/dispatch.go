@@ -94,9 +94,9 @@ func (t *turn) schedule() {
 	for _, e := range engines {
 		if commands := batches[e]; len(commands) > 0 {
 			t.then(func() { e.send(commandsMessage(commands)) })
+			t.arm(t.now.Add(t.s.opts.Lease))
 		}
 	}
-	t.arm(t.now.Add(t.s.opts.Lease))
 }
 
 // choose gives the engine with room that runs the fewest jobs, the first by name among equals; nil if there is none.
@@ -117,7 +117,7 @@ func (l lane) choose(engines []*session) *session {
 func (t *turn) give(j *job, e *session) *dpmv1.Command {
 	e.credits--
 	e.held[j.ID] = j
-	j.State, j.Attempt, j.Reason = Submitted, j.Attempt+1, ""
+	j.State, j.Attempt, j.Summary = Submitted, j.Attempt+1, nil
 	j.Label, j.Replica, j.StartedAt = e.Label, e.Replica, time.Time{}
 	j.lease = t.now.Add(t.s.opts.Lease)
 	j.Attempts = append(j.Attempts, Attempt{Number: j.Attempt, Label: e.Label, Replica: e.Replica, DispatchedAt: t.now})

@@ -33,7 +33,7 @@ func (s *Server) Engines() []Engine {
 // join registers an engine whose hello was right. It returns Conflict if that replica is connected and Forbidden if its
 // key was revoked meanwhile.
 func (t *turn) join(e *session) error {
-	if _, err := t.s.trust.find(e.key); err != nil {
+	if _, err := t.find(e.key); err != nil {
 		return err
 	}
 	id := engineID{e.Label, e.Replica}
@@ -50,7 +50,7 @@ func (t *turn) join(e *session) error {
 	}
 	t.arm(t.now.Add(t.silence()))
 	t.then(func() {
-		e.connected = t.s.publish(0, e.Label, "engine connected", map[string]string{
+		t.s.publish(0, e.Label, "engine connected", map[string]string{
 			"replica": string(e.Replica), "version": string(e.Version), "remote": e.Remote, "slots": strconv.Itoa(e.Slots),
 			"capabilities": strings.Join(e.Capabilities, ","), "revision": strconv.FormatInt(e.Revision, 10),
 		})

@@ -96,7 +96,7 @@ func (a *alarm) stop() {
 // sweep gives up engines that are silent and leases that have run out, and sets the alarm for the next.
 func (t *turn) sweep() {
 	t.state.alarm.timer = nil
-	next := t.now.Add(max(t.silence(), t.s.opts.Lease))
+	var next time.Time
 	for _, e := range t.connected() {
 		due := e.seen.Add(t.silence())
 		if due.After(t.now) {
@@ -115,11 +115,14 @@ func (t *turn) sweep() {
 			t.lose(j, fmt.Sprintf("its lease of %v ran out", t.s.opts.Lease), nil)
 		}
 	}
-	t.arm(next)
+	if !next.IsZero() {
+		t.arm(next)
+	}
 }
 
+// earlier gives the earlier of two times; a zero a does not count.
 func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
+	if a.IsZero() || b.Before(a) {
 		return b
 	}
 	return a

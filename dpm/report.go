@@ -110,22 +110,23 @@ func checkEvent(ev *dpmv1.JobEvent) string {
 func (t *turn) apply(ev *dpmv1.JobEvent) {
 	j := t.jobs[sim.JobID(ev.GetJobId())]
 	a := j.attempt()
+	if len(ev.GetPayload()) > 0 {
+		j.Summary = json.RawMessage(ev.GetPayload())
+	}
+	t.save(j)
 	if ev.GetState() == dpmv1.JobState_JOB_STATE_RUNNING {
 		j.lease = t.now.Add(t.s.opts.Lease)
 		if j.State == Running {
-			return // progress
+			return
 		}
 		j.State, j.StartedAt, a.StartedAt = Running, t.now, t.now
-		t.save(j)
+		label := j.Label
 		detail := map[string]string{"job_id": string(j.ID), "attempt": strconv.Itoa(j.Attempt), "replica": string(j.Replica)}
-		t.then(func() { j.cause = t.s.publish(j.cause, j.Label, "job started", detail) })
+		t.then(func() { j.cause = t.s.publish(j.cause, label, "job started", detail) })
 		return
 	}
 	t.unhold(j)
 	a.Outcome, a.EndedAt, a.Error = outcomeSucceeded, t.now, ev.GetError()
-	if len(ev.GetPayload()) > 0 {
-		j.Summary = json.RawMessage(ev.GetPayload())
-	}
 	if r := ev.GetResult(); r != nil {
 		j.Result = &Object{Bucket: r.GetBucket(), Key: r.GetKey(), SHA256: r.GetSha256(), Size: r.GetSizeBytes()}
 	}

@@ -70,6 +70,9 @@ func (o *Options) check() error {
 		return sim.Errorf(sim.Invalid, "lease %v and heartbeat %v of a DPM cannot be negative", o.Lease, o.Heartbeat).WithHelp("leave them 0 for the defaults")
 	}
 	o.Lease, o.Heartbeat = cmp.Or(o.Lease, DefaultLease), cmp.Or(o.Heartbeat, DefaultHeartbeat)
+	if o.Lease <= o.Heartbeat {
+		return sim.Errorf(sim.Invalid, "a lease of %v runs out before the next heartbeat, every %v", o.Lease, o.Heartbeat).WithHelp("make leases several heartbeats long")
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -114,10 +117,11 @@ func Open(ctx context.Context, o Options) (*Server, error) {
 	}
 	s := &Server{opts: o, db: db, ops: make(chan *op, maxBatch), stopped: make(chan struct{})}
 	s.release.Store(o.Release)
-	if err := errors.Join(s.loadTrust(ctx), s.loadJobs(ctx)); err != nil {
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if err := s.load(ctx); err != nil {
+		s.cancel()
 		return nil, errors.Join(fmt.Errorf("read the database of the DPM: %w", err), db.Close())
 	}
-	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.grpc = grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(o.TLS)),
 		grpc.MaxRecvMsgSize(maxMessage),
@@ -134,6 +138,13 @@ func Open(ctx context.Context, o Options) (*Server, error) {
 	s.health.SetServingStatus(dpmv1.EngineService_ServiceDesc.ServiceName, grpc_health_v1.HealthCheckResponse_SERVING)
 	go s.work()
 	return s, nil
+}
+
+func (s *Server) load(ctx context.Context) error {
+	if err := s.loadTrust(ctx); err != nil {
+		return err
+	}
+	return s.loadJobs(ctx)
 }
 
 // Serve accepts engines until ctx is done, then closes the server and returns nil.

@@ -31,11 +31,10 @@ const goodbyeTime = time.Second
 // session is the stream of one engine. Engine and the fields up to the blank line belong to the state machine.
 type session struct {
 	Engine
-	key       sim.KeyID
-	credits   int
-	held      map[sim.JobID]*job // what it has under leases
-	seen      time.Time          // when it last said something
-	connected uint64             // the event "engine connected"
+	key     sim.KeyID
+	credits int
+	held    map[sim.JobID]*job // what it has under leases
+	seen    time.Time          // when it last said something
 
 	ctx    context.Context // ends when the session does
 	cancel context.CancelFunc
@@ -131,6 +130,7 @@ func (s *Server) Connect(stream dpmv1.EngineService_ConnectServer) error {
 		}
 	}
 	s.left(e)
+	e.end(nil, errGone()) // counts if nobody else ended it
 	late, giveUp := s.opts.Clock.After(goodbyeTime)
 	defer giveUp()
 	select {

@@ -59,18 +59,21 @@ func queryJobs(ctx context.Context, tx *sqlite.Tx, where string, args ...any) ([
 	if err != nil {
 		return nil, err
 	}
+	bySeq := make(map[int64]*job, len(jobs))
 	for _, j := range jobs {
-		rows, err := tx.QueryContext(ctx, `SELECT attempt, label, replica, outcome, error, dispatched_ms, started_ms, ended_ms
-			FROM attempts WHERE job_seq = ? ORDER BY attempt`, j.seq)
-		if j.Attempts, err = sqlite.Collect(rows, err, scanAttempt); err != nil {
-			return nil, err
-		}
-		if len(j.Attempts) > 0 {
-			a := j.attempt()
+		bySeq[j.seq] = j
+	}
+	rows, err = tx.QueryContext(ctx, `SELECT job_seq, attempt, label, replica, outcome, error, dispatched_ms, started_ms, ended_ms
+		FROM attempts WHERE job_seq IN (SELECT seq FROM jobs `+where+`) ORDER BY job_seq, attempt`, args...)
+	_, err = sqlite.Collect(rows, err, func(r *sql.Rows) (seq int64, err error) {
+		a, seq, err := scanAttempt(r)
+		if j := bySeq[seq]; j != nil {
+			j.Attempts = append(j.Attempts, a)
 			j.Label, j.Replica, j.StartedAt = a.Label, a.Replica, a.StartedAt
 		}
-	}
-	return jobs, nil
+		return seq, err
+	})
+	return jobs, err
 }
 
 func scanJob(r *sql.Rows) (*job, error) {
@@ -90,12 +93,11 @@ func scanJob(r *sql.Rows) (*job, error) {
 	return j, err
 }
 
-func scanAttempt(r *sql.Rows) (Attempt, error) {
-	var a Attempt
+func scanAttempt(r *sql.Rows) (a Attempt, seq int64, err error) {
 	var dispatched, started, ended int64
-	err := r.Scan(&a.Number, &a.Label, &a.Replica, &a.Outcome, &a.Error, &dispatched, &started, &ended)
+	err = r.Scan(&seq, &a.Number, &a.Label, &a.Replica, &a.Outcome, &a.Error, &dispatched, &started, &ended)
 	a.DispatchedAt, a.StartedAt, a.EndedAt = sqlite.FromMillis(dispatched), sqlite.FromMillis(started), sqlite.FromMillis(ended)
-	return a, err
+	return a, seq, err
 }
 
 func (s *Server) readJob(ctx context.Context, id sim.JobID) (Job, error) {
@@ -162,6 +164,7 @@ func (s *Server) loadJobs(ctx context.Context) error {
 			t.jobs[j.ID] = j
 			if j.State.held() {
 				j.lease = t.now.Add(s.opts.Lease)
+				t.arm(j.lease)
 			} else {
 				t.enqueue(j)
 			}

@@ -31,11 +31,12 @@ type state struct {
 // turn is one step of the state machine.
 type turn struct {
 	*state
-	s      *Server
-	now    time.Time
-	dirty  []*job                      // to be written
-	writes []func(tx *sqlite.Tx) error // other rows
-	after  []func()                    // once all is committed, in order
+	s       *Server
+	now     time.Time
+	dirty   []*job                      // to be written
+	writes  []func(tx *sqlite.Tx) error // other rows
+	revoked map[sim.KeyID]bool          // keys revoked in this turn
+	after   []func()                    // once all is committed, in order
 }
 
 // then lets f run once the turn is committed.
@@ -111,7 +112,7 @@ func (s *Server) takeTurn(batch []*op) {
 		}
 		return
 	}
-	t := &turn{state: &s.state, s: s, now: s.opts.Clock.Now()}
+	t := &turn{state: &s.state, s: s, now: s.opts.Clock.Now(), revoked: map[sim.KeyID]bool{}}
 	errs := make([]error, len(batch))
 	for i, o := range batch {
 		errs[i] = o.run(t)
@@ -167,7 +168,8 @@ func (t *turn) commit() error {
 func (t *turn) abandon(err error) {
 	t.s.opts.Log.Error("commit failed", "environment", t.s.opts.Environment, "err", err)
 	gone := sim.Errorf(sim.Unavailable, "the DPM could not store its state").WithHelp("connect again; the cause is in dpesim's log")
-	for _, e := range t.engines {
+	for _, e := range t.connected() {
+		t.s.publish(0, e.Label, "engine disconnected", map[string]string{"replica": string(e.Replica), "reason": gone.Msg})
 		e.end(nil, gone)
 	}
 	t.engines = map[engineID]*session{}
