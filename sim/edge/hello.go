@@ -34,11 +34,12 @@ func (c *conn) readHello(ctx context.Context) (name string, why Reason) {
 
 func parseHello(ctx context.Context, rec *recorder) (name string, why Reason) {
 	if !rec.looksLikeTLS() {
+		isHTTP := rec.looksLikeHTTP()
 		switch {
+		case isHTTP:
+			return "", PlainHTTP
 		case errors.Is(rec.err, os.ErrDeadlineExceeded):
 			return "", SlowHello
-		case rec.looksLikeHTTP():
-			return "", PlainHTTP
 		case len(rec.read) == 0:
 			return "", NoHello
 		}

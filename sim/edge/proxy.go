@@ -33,9 +33,9 @@ type Proxy struct {
 	ln   net.Listener
 	http *http.Server
 
-	ctx     context.Context // of the dials; ends at Close
-	cancel  context.CancelFunc
-	tunnels sync.WaitGroup
+	ctx      context.Context // of the dials; ends at Close
+	cancel   context.CancelFunc
+	requests sync.WaitGroup // a tunnel is a request under way
 
 	mu     sync.Mutex
 	closed bool
@@ -102,12 +102,28 @@ func (p *Proxy) Close() error {
 			err = errors.Join(err, e)
 		}
 	}
-	p.tunnels.Wait()
+	p.requests.Wait()
 	return err
+}
+
+// begin counts a request, unless the proxy is closed.
+func (p *Proxy) begin() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.requests.Add(1)
+	return true
 }
 
 // ServeHTTP answers CONNECT.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !p.begin() {
+		http.Error(w, "dpesim is stopping", http.StatusServiceUnavailable)
+		return
+	}
+	defer p.requests.Done()
 	if r.Method != http.MethodConnect {
 		http.Error(w, "dpesim's proxy tunnels TLS (method CONNECT) only: set HTTPS_PROXY to it, not HTTP_PROXY.", http.StatusMethodNotAllowed)
 		return
@@ -194,7 +210,6 @@ func (p *Proxy) enter(conns ...net.Conn) bool {
 	for _, c := range conns {
 		p.open[c] = struct{}{}
 	}
-	p.tunnels.Add(1)
 	return true
 }
 
@@ -205,7 +220,6 @@ func (p *Proxy) leave(conns ...net.Conn) {
 		_ = c.Close() // the copies have ended: nothing is lost
 		delete(p.open, c)
 	}
-	p.tunnels.Done()
 }
 
 // tunnel copies both ways until both have ended; an end of one way is passed on as such.
