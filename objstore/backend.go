@@ -20,10 +20,10 @@ import (
 // backend of its own that carries it.
 type session struct {
 	*store
-	ctx      context.Context // of the request: gofakes3 leaves no other way
-	label    sim.Label       // on whose behalf, for events
-	own      []string        // headers of the request that a copy with REPLACE keeps, canonical
-	checksum func() (header, value string)
+	ctx      context.Context               // of the request: gofakes3 leaves no other way
+	label    sim.Label                     // on whose behalf, for events
+	sent     map[string]string             // headers of the request that an object keeps; see kept
+	checksum func() (header, value string) // of the body, once it was read; nil: none
 }
 
 func (s *Server) session(ctx context.Context, label sim.Label) *session {
@@ -204,7 +204,7 @@ func (s *session) HeadObject(bucket, key string) (*gofakes3.Object, error) {
 }
 
 // PutObject stores an object; conditions are checked in the transaction that makes it visible.
-func (s *session) PutObject(bucket, key string, meta map[string]string, r io.Reader, size int64, cond *gofakes3.PutConditions) (gofakes3.PutObjectResult, error) {
-	_, err := s.keep(bucket, key, meta, r, size, cond)
+func (s *session) PutObject(bucket, key string, _ map[string]string, r io.Reader, size int64, cond *gofakes3.PutConditions) (gofakes3.PutObjectResult, error) {
+	_, err := s.keep(bucket, key, s.sent, r, size, cond)
 	return gofakes3.PutObjectResult{}, s.fail("put object", err)
 }

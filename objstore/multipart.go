@@ -37,11 +37,11 @@ type part struct {
 }
 
 // CreateMultipartUpload begins an upload, which survives a restart.
-func (s *session) CreateMultipartUpload(bucket, key string, headers map[string]string) (gofakes3.UploadID, error) {
+func (s *session) CreateMultipartUpload(bucket, key string, _ map[string]string) (gofakes3.UploadID, error) {
 	if err := checkKey(key); err != nil {
 		return "", err
 	}
-	o := described(bucket, key, headers)
+	o := described(bucket, key, s.sent)
 	meta, err := json.Marshal(o.Metadata)
 	if err != nil {
 		return "", s.fail("create multipart upload", err)

@@ -2,7 +2,8 @@ package objstore
 
 import (
 	"io"
-	"net/textproto"
+	"maps"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,22 +31,30 @@ func checkKey(key string) error {
 // defaultContentType is what S3 gives an object that came without one.
 const defaultContentType = "binary/octet-stream"
 
-// described makes the Object that the headers of a request describe. Of all headers those stay that S3 gives back.
-func described(bucket, key string, headers map[string]string) Object {
-	o := Object{Bucket: bucket, Key: key, ContentType: defaultContentType, Metadata: map[string]string{}}
-	for k, v := range headers {
-		k = textproto.CanonicalMIMEHeaderKey(k)
+// kept picks the headers of a request that S3 gives back with the object. gofakes3 picks others.
+func kept(h http.Header) map[string]string {
+	out := map[string]string{}
+	for k, v := range h {
 		switch {
-		case k == "Content-Type" && v != "":
-			o.ContentType = v
 		case k == "Content-Encoding":
-			if v = withoutAWSChunked(v); v != "" {
-				o.Metadata[k] = v
+			if e := withoutAWSChunked(v[0]); e != "" {
+				out[k] = e
 			}
-		case k == "Content-Disposition", strings.HasPrefix(k, "X-Amz-Meta-"), isChecksumHeader(k):
-			o.Metadata[k] = v
+		case k == "Content-Type", k == "Content-Disposition", k == "Content-Language", k == "Cache-Control", k == "Expires",
+			strings.HasPrefix(k, "X-Amz-Meta-"), isChecksumHeader(k):
+			out[k] = strings.Join(v, ",")
 		}
 	}
+	return out
+}
+
+// described makes the Object that kept headers describe.
+func described(bucket, key string, headers map[string]string) Object {
+	o := Object{Bucket: bucket, Key: key, ContentType: headers["Content-Type"], Metadata: maps.Clone(headers)}
+	if o.ContentType == "" {
+		o.ContentType = defaultContentType
+	}
+	delete(o.Metadata, "Content-Type")
 	return o
 }
 
@@ -148,37 +157,32 @@ func (s *session) DeleteMulti(bucket string, keys ...string) (gofakes3.MultiDele
 	return out, nil
 }
 
-// CopyObject copies an object inside the store. headers are the request's, with the source's merged in by gofakes3;
-// which of them count says x-amz-metadata-directive.
-func (s *session) CopyObject(srcBucket, srcKey, dstBucket, dstKey string, headers map[string]string) (gofakes3.CopyObjectResult, error) {
+// CopyObject copies an object inside the store, with its headers or, as x-amz-metadata-directive may say, the request's.
+// gofakes3 hands in a mixture of both.
+func (s *session) CopyObject(srcBucket, srcKey, dstBucket, dstKey string, request map[string]string) (gofakes3.CopyObjectResult, error) {
 	src, f, err := s.open(srcBucket, srcKey)
 	if err != nil {
 		return gofakes3.CopyObjectResult{}, s.fail("copy object", err)
 	}
 	defer func() { _ = f.Close() }() // only read
-	kept := map[string]string{"Content-Type": src.ContentType}
-	switch directive := headers["X-Amz-Metadata-Directive"]; directive {
+	headers := map[string]string{"Content-Type": src.ContentType}
+	switch directive := request["X-Amz-Metadata-Directive"]; directive {
 	case "", "COPY":
 		if srcBucket == dstBucket && srcKey == dstKey {
 			return gofakes3.CopyObjectResult{}, newError(codeInvalidRequest, "Copying an object to itself changes nothing; set x-amz-metadata-directive to REPLACE to change its metadata")
 		}
-		for k, v := range src.Metadata {
-			kept[k] = v
-		}
+		maps.Copy(headers, src.Metadata)
 	case "REPLACE":
-		delete(kept, "Content-Type")
-		for _, k := range s.own {
-			kept[k] = headers[k]
-		}
+		headers = maps.Clone(s.sent)
 		for k, v := range src.Metadata {
 			if isChecksumHeader(k) { // of the content, which stays
-				kept[k] = v
+				headers[k] = v
 			}
 		}
 	default:
 		return gofakes3.CopyObjectResult{}, newError(gofakes3.ErrInvalidArgument, "Unknown metadata directive %q; it is COPY or REPLACE", directive)
 	}
-	d, err := s.keep(dstBucket, dstKey, kept, f, src.Size, nil)
+	d, err := s.keep(dstBucket, dstKey, headers, f, src.Size, nil)
 	if err != nil {
 		return gofakes3.CopyObjectResult{}, s.fail("copy object", err)
 	}
