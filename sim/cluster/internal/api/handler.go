@@ -60,6 +60,7 @@ func install(container *restful.Container, reg *registry, addr string) error {
 	core, named := aggregated.NewResourceManager("api"), aggregated.NewResourceManager("apis")
 	addresses := discovery.DefaultAddresses{DefaultAddress: addr}
 	roots := discovery.NewRootAPIsHandler(addresses, t.codecs)
+	merge := newConverter(t)
 	equivalent := runtime.NewEquivalentResourceRegistry()
 	for _, gv := range served() {
 		root, manager := "/apis", named
@@ -70,7 +71,7 @@ func install(container *restful.Container, reg *registry, addr string) error {
 			Root: root, GroupVersion: gv, Storage: reg.storage[gv], OptionsExternalVersion: &schema.GroupVersion{Version: "v1"},
 			ParameterCodec: t.parameters, Serializer: t.codecs, Creater: t, Convertor: t, ConvertabilityChecker: t,
 			UnsafeConvertor: runtime.UnsafeObjectConvertor(t.Scheme), Defaulter: t, Typer: t, Namer: runtime.Namer(meta.NewAccessor()),
-			EquivalentResourceRegistry: equivalent, TypeConverter: newTypeConverter(t), Authorizer: allowAll{},
+			EquivalentResourceRegistry: equivalent, TypeConverter: merge, Authorizer: allowAll{},
 			MinRequestTimeout: watchTimeout, MaxRequestBodyBytes: maxBody,
 		}
 		resources, _, err := group.InstallREST(container)

@@ -12,6 +12,7 @@ func (reg *registry) addSubresources() {
 	core := reg.storage[corev1.SchemeGroupVersion]
 	pods, namespaces, budgets := reg.stores["pods"], reg.stores["namespaces"], reg.stores["poddisruptionbudgets"]
 
+	reg.stores["services"].BeginCreate = reg.allocateAddress
 	core["pods/binding"] = bindingEndpoint{pods.Store, reg.stamp}
 	core["pods/eviction"] = evictionEndpoint{
 		pods: pods.Store, budgets: budgets, stamp: reg.stamp,

@@ -1,0 +1,67 @@
+package api
+
+import (
+	"slices"
+
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Kubernetes' own words, where several kinds use them.
+const (
+	notNegative = apivalidation.IsNegativeErrorMsg
+	immutable   = apivalidation.FieldImmutableErrorMsg
+)
+
+// oneOf checks that v is among the values that are supported.
+func oneOf[T ~string](at *field.Path, v T, supported ...T) field.ErrorList {
+	switch {
+	case slices.Contains(supported, v):
+		return nil
+	case v == "":
+		return field.ErrorList{field.Required(at, "")}
+	}
+	return field.ErrorList{field.NotSupported(at, v, supported)}
+}
+
+// label checks a DNS label.
+func label(at *field.Path, v string) field.ErrorList {
+	var errs field.ErrorList
+	for _, msg := range validation.IsDNS1123Label(v) {
+		errs = append(errs, field.Invalid(at, v, msg))
+	}
+	return errs
+}
+
+// subdomain checks a DNS subdomain.
+func subdomain(at *field.Path, v string) field.ErrorList {
+	var errs field.ErrorList
+	for _, msg := range validation.IsDNS1123Subdomain(v) {
+		errs = append(errs, field.Invalid(at, v, msg))
+	}
+	return errs
+}
+
+// validLabels checks a map of labels.
+func validLabels(m map[string]string, at *field.Path) field.ErrorList {
+	return metav1validation.ValidateLabels(m, at)
+}
+
+// atLeast checks a number that may be left out.
+func atLeast[N int32 | int64](at *field.Path, n *N, least N, words string) field.ErrorList {
+	if n == nil || *n >= least {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(at, *n, words)}
+}
+
+// fixed checks that a field is what it was.
+func fixed(at *field.Path, now, was any) field.ErrorList {
+	if apiequality.Semantic.DeepEqual(now, was) {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(at, now, immutable)}
+}
