@@ -65,7 +65,7 @@ func newRig(t testing.TB) *rig {
 	}
 	r := rigAt(ctx, c, ca, filepath.Join(t.TempDir(), "dpm.db"))
 	r.start(t)
-	t.Cleanup(func() { r.close(t) })
+	t.Cleanup(func() { r.close(t); r.hangUp() })
 	return r
 }
 
@@ -96,7 +96,7 @@ func (r *rig) start(t tb) {
 	go func(s *dpm.Server, served chan<- error) { served <- s.Serve(ctx) }(r.server, r.served)
 }
 
-// close stops the server as a whole simulator would, then the engines' ends.
+// close stops the server as a whole simulator would.
 func (r *rig) close(t tb) {
 	t.Helper()
 	r.stop()
@@ -111,6 +111,10 @@ func (r *rig) close(t tb) {
 	if err := r.server.Close(); err != nil {
 		t.Fatalf("Close: %v", err)
 	}
+}
+
+// hangUp cuts every stream that was opened.
+func (r *rig) hangUp() {
 	for _, e := range r.streams {
 		e.hangUp()
 	}
@@ -199,7 +203,7 @@ func (r *rig) dial(t tb) *grpc.ClientConn {
 
 func (r *rig) token(t tb, key *ecdsa.PrivateKey, label sim.Label) string {
 	t.Helper()
-	token, err := jwk.Sign(key, label, host, r.clock.Now(), time.Minute)
+	token, err := jwk.Sign(key, label, host, r.clock.Now(), time.Hour)
 	if err != nil {
 		t.Fatalf("sign: %v", err)
 	}
