@@ -20,13 +20,68 @@ import (
 //go:embed merge.json
 var mergeJSON []byte
 
+// The form of merge.json. The schema's own types say how they look in YAML only.
+type (
+	mergeType struct {
+		Name string `json:"name"`
+		mergeAtom
+	}
+	mergeAtom struct {
+		Scalar *schema.Scalar `json:"scalar,omitempty"`
+		List   *mergeList     `json:"list,omitempty"`
+		Map    *mergeMap      `json:"map,omitempty"`
+	}
+	mergeList struct {
+		Element      mergeRef                   `json:"element"`
+		Relationship schema.ElementRelationship `json:"relationship,omitempty"`
+		Keys         []string                   `json:"keys,omitempty"`
+	}
+	mergeMap struct {
+		Fields       []mergeField               `json:"fields,omitempty"`
+		Element      mergeRef                   `json:"element,omitzero"`
+		Relationship schema.ElementRelationship `json:"relationship,omitempty"`
+	}
+	mergeField struct {
+		Name    string   `json:"name"`
+		Type    mergeRef `json:"type"`
+		Default any      `json:"default,omitempty"`
+	}
+	mergeRef struct {
+		Type         *string                     `json:"type,omitempty"`
+		Relationship *schema.ElementRelationship `json:"relationship,omitempty"`
+		mergeAtom
+	}
+)
+
 // mergeSchema reads [mergeJSON].
 func mergeSchema() ([]schema.TypeDef, error) {
-	var out []schema.TypeDef
-	if err := json.Unmarshal(mergeJSON, &out); err != nil {
+	var in []mergeType
+	if err := json.Unmarshal(mergeJSON, &in); err != nil {
 		return nil, fmt.Errorf("read merge.json: %w", err)
 	}
+	out := make([]schema.TypeDef, len(in))
+	for i, t := range in {
+		out[i] = schema.TypeDef{Name: t.Name, Atom: t.atom()}
+	}
 	return out, nil
+}
+
+func (a mergeAtom) atom() schema.Atom {
+	out := schema.Atom{Scalar: a.Scalar}
+	if l := a.List; l != nil {
+		out.List = &schema.List{ElementType: l.Element.ref(), ElementRelationship: l.Relationship, Keys: l.Keys}
+	}
+	if m := a.Map; m != nil {
+		out.Map = &schema.Map{ElementType: m.Element.ref(), ElementRelationship: m.Relationship}
+		for _, f := range m.Fields {
+			out.Map.Fields = append(out.Map.Fields, schema.StructField{Name: f.Name, Type: f.Type.ref(), Default: f.Default})
+		}
+	}
+	return out
+}
+
+func (r mergeRef) ref() schema.TypeRef {
+	return schema.TypeRef{NamedType: r.Type, ElementRelationship: r.Relationship, Inlined: r.atom()}
 }
 
 // converter turns objects into the form in which server-side apply and field managers compare them. Its schema is read
