@@ -34,6 +34,7 @@ func (p *Portal) routes() http.Handler {
 	p.dpeRoutes(g)
 	p.jobRoutes(g)
 	p.eventRoutes(g)
+	p.pageRoutes(e)
 
 	return e
 }

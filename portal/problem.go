@@ -4,12 +4,15 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/fault"
+	"github.com/dpesim/dpesim/ui"
 )
 
 // status is the one table from kinds to HTTP statuses.
@@ -61,19 +64,36 @@ func (p *Portal) answerError(err error, c echo.Context) {
 	msg, help := sim.Explain(err)
 	id := c.Response().Header().Get(echo.HeaderXRequestID)
 	code := status(kind)
-	if h, ok := errors.AsType[*echo.HTTPError](errors.Unwrap(err)); ok && h.Code >= 400 {
-		code = h.Code
-	}
 	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
-	body, e := json.Marshal(api.Problem{
-		Type: "about:blank", Title: http.StatusText(code), Status: code, Detail: msg, Kind: kind.String(), Help: help, RequestID: id,
-	})
-	if e == nil {
-		e = c.Blob(code, api.ProblemType, body)
+	body, mediaType := []byte(nil), api.ProblemType
+	var e error
+	if wantsPage(c.Request()) {
+		mediaType = echo.MIMETextHTMLCharsetUTF8
+		body, e = ui.Problem(ui.ProblemPage{Frame: ui.Frame{Title: http.StatusText(code)}, Detail: msg, Help: help, RequestID: id})
+	} else {
+		leaveGone(c, kind)
+		body, e = json.Marshal(api.Problem{
+			Type: "about:blank", Title: http.StatusText(code), Status: code, Detail: msg, Kind: kind.String(), Help: help, RequestID: id,
+		})
 	}
 	if e != nil {
+		p.Log.Error("error answer not made", "err", e)
+	}
+	if e := c.Blob(code, mediaType, body); e != nil {
 		p.Log.Debug("error answer not sent", "err", e)
 	}
+}
+
+// leaveGone has a page whose live part asked for something that is gone be left.
+func leaveGone(c echo.Context, kind sim.Kind) {
+	if kind != sim.NotFound || c.Request().Header.Get("HX-Request") == "" {
+		return
+	}
+	to := "/environments"
+	if labelOf(c) != "" {
+		to += "/" + url.PathEscape(string(environmentOf(c))) + "/settings"
+	}
+	c.Response().Header().Set("HX-Redirect", to)
 }
 
 // logError logs what is our own fault; what a caller did wrong is no error of ours.
@@ -85,4 +105,9 @@ func (p *Portal) logError(c echo.Context, kind sim.Kind, err error) {
 	}
 	p.Log.Error("request failed", "method", r.Method, "route", c.Path(),
 		"request_id", c.Response().Header().Get(echo.HeaderXRequestID), "injected", errors.Is(err, fault.ErrInjected), "err", err)
+}
+
+// wantsPage tells whether a person's browser asks, outside the API.
+func wantsPage(r *http.Request) bool {
+	return !strings.HasPrefix(r.URL.Path, "/api/") && strings.Contains(r.Header.Get("Accept"), "text/html")
 }

@@ -1,0 +1,136 @@
+package portal
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/ui"
+)
+
+func (p *Portal) pageRoutes(e *echo.Echo) {
+	e.GET("/assets/*", echo.WrapHandler(ui.Assets()))
+	e.GET("/", func(c echo.Context) error { return c.Redirect(http.StatusFound, "/environments") })
+	e.GET("/timeline", p.showTimeline)
+	p.environmentPages(e)
+	p.dpePages(e)
+}
+
+// page answers with what a function of package ui rendered.
+func page(c echo.Context, code int) func(body []byte, err error) error {
+	return func(body []byte, err error) error {
+		if err != nil {
+			return err
+		}
+		noStore(c)
+		return c.HTMLBlob(code, body)
+	}
+}
+
+// see sends the browser to another page after a form was done.
+func see(c echo.Context, path string) error { return c.Redirect(http.StatusSeeOther, path) }
+
+// frame is what a page has around it.
+func (p *Portal) frame(ctx context.Context, title string) (ui.Frame, error) {
+	f := ui.Frame{Title: title, Nav: "environments", After: p.Bus.Last()}
+	o, err := p.store.Organisation(ctx)
+	if err != nil {
+		return f, fmt.Errorf("read organisation: %w", err)
+	}
+	f.Organisation = o.Name
+	return f, nil
+}
+
+// environmentFrame is what a page about an environment has around it. An empty title is the environment's name.
+func (p *Portal) environmentFrame(c echo.Context, title, tab string) (ui.Frame, error) {
+	ctx := c.Request().Context()
+	f, err := p.frame(ctx, title)
+	if err != nil {
+		return f, err
+	}
+	e, err := p.environment(ctx, environmentOf(c))
+	if err != nil {
+		return f, err
+	}
+	head := environmentView(e)
+	f.Environment, f.Tab, f.Crumb = &head, tab, title
+	if title == "" {
+		f.Title = e.Name
+	}
+	return f, nil
+}
+
+func environmentView(e api.Environment) ui.Environment {
+	return ui.Environment{
+		ID: string(e.ID), Name: e.Name, Location: e.Cloud + " / " + e.Region, Release: string(e.Release), Tier: string(e.Tier),
+		Phase: string(e.Phase), Created: e.Created,
+		Engines: e.Usage.Engines, EnginesAllowed: e.Usage.EnginesAllowed, Replicas: e.Usage.Replicas, ReplicasLicensed: e.Usage.ReplicasLicensed,
+	}
+}
+
+// failure puts into f what a person can correct, and gives the status to answer with. Any other error comes back.
+func failure(f *ui.Frame, err error) (int, error) {
+	switch sim.KindOf(err) {
+	case sim.Invalid, sim.Conflict, sim.Exhausted, sim.Unavailable:
+		msg, help := sim.Explain(err)
+		f.Failure = &ui.Failure{Detail: msg, Help: help}
+		return status(sim.KindOf(err)), nil
+	case sim.Internal, sim.NotFound, sim.Unauthenticated, sim.Forbidden:
+	}
+	return 0, err
+}
+
+// unavailable gives the words for a service that is not there (yet). Any other error comes back.
+func unavailable(err error) (string, error) {
+	if err == nil || sim.KindOf(err) != sim.Unavailable {
+		return "", err
+	}
+	msg, help := sim.Explain(err)
+	return strings.TrimSpace(msg + ". " + help), nil
+}
+
+func options[T ~string](all []T, text func(T) string, chosen func(T) bool) []ui.Option {
+	out := make([]ui.Option, len(all))
+	for i, x := range all {
+		out[i] = ui.Option{Value: string(x), Text: text(x), Chosen: chosen(x)}
+	}
+	return out
+}
+
+// asIs shows an id as it is.
+func asIs[T ~string](x T) string { return string(x) }
+
+// maxTimeline bounds how many events the timeline's page shows.
+const maxTimeline = 200
+
+// showTimeline handles GET /timeline.
+func (p *Portal) showTimeline(c echo.Context) error {
+	f, err := p.frame(c.Request().Context(), "Timeline")
+	if err != nil {
+		return err
+	}
+	f.Nav = "timeline"
+	view := ui.TimelinePage{Frame: f}
+	events := p.Bus.Since(0)
+	if len(events) > maxTimeline {
+		view.Older, events = true, events[len(events)-maxTimeline:]
+	}
+	for _, e := range slices.Backward(events) {
+		var detail []string
+		for _, k := range slices.Sorted(maps.Keys(e.Detail)) {
+			detail = append(detail, k+" "+e.Detail[k])
+		}
+		view.Events = append(view.Events, ui.Event{
+			Seq: e.Seq, Cause: e.Cause, Time: e.Time, Part: string(e.Part), Environment: string(e.Environment), DPE: string(e.DPE),
+			What: e.What, Detail: strings.Join(detail, " · "),
+		})
+	}
+	return page(c, http.StatusOK)(ui.Timeline(view))
+}

@@ -1,0 +1,265 @@
+package portal
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/portal/store"
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/ui"
+)
+
+func (p *Portal) dpePages(e *echo.Echo) {
+	e.GET("/environments/:env/label", p.showLabel)
+	e.GET("/environments/:env/dpes/new", p.showNewDPE)
+	e.POST("/environments/:env/dpes", p.submitDPE)
+	e.GET("/environments/:env/dpes/:label/status", p.showStatus)
+	e.GET("/environments/:env/dpes/:label/installation", func(c echo.Context) error { return p.showInstallation(c, false) })
+	e.GET("/environments/:env/dpes/:label/upgrade", func(c echo.Context) error { return p.showInstallation(c, true) })
+	e.GET("/environments/:env/dpes/:label/edit", p.showEdit)
+	e.POST("/environments/:env/dpes/:label/edit", p.submitEdit)
+	e.GET("/environments/:env/dpes/:label/remove", p.showRemove)
+	e.POST("/environments/:env/dpes/:label/remove", p.submitRemove)
+}
+
+func dpeView(d api.DPE) ui.DPE {
+	return ui.DPE{
+		Environment: string(d.Environment), Label: string(d.Label), Name: d.Name, Drivers: joined(d.Drivers), Release: string(d.Release),
+		Replicas: d.Replicas, Revision: d.Revision, Status: statusView(d, true),
+	}
+}
+
+func statusView(d api.DPE, steps bool) ui.Status {
+	s := d.Status
+	v := ui.Status{
+		Environment: string(d.Environment), Label: string(d.Label), Colour: string(s.Colour), Message: s.Message, Detail: s.Detail,
+		Redeploy: s.RedeployNeeded, Outdated: s.Outdated, Running: joined(s.Running), Platform: string(s.Platform), Steps: steps,
+	}
+	if s.DisconnectedSince != nil {
+		v.Since = *s.DisconnectedSince
+	}
+	for _, x := range s.Differences {
+		v.Differences = append(v.Differences, ui.Difference{Field: x.Field, Running: x.Running, Wanted: x.Wanted})
+	}
+	return v
+}
+
+// showLabel handles GET /environments/{env}/label?name=: the label that a name would give, for the form.
+func (p *Portal) showLabel(c echo.Context) error {
+	return page(c, http.StatusOK)(ui.LabelFragment(sim.Slug(c.QueryParam("name"))))
+}
+
+// showStatus handles GET /environments/{env}/dpes/{label}/status: the status alone, for pages that live.
+func (p *Portal) showStatus(c echo.Context) error {
+	d, err := p.dpe(c.Request().Context(), environmentOf(c), labelOf(c))
+	if err != nil {
+		return err
+	}
+	return page(c, http.StatusOK)(ui.StatusFragment(statusView(d, c.QueryParam("steps") != "no")))
+}
+
+// dpeForm is what was typed into the form of Add DPE or Edit.
+type dpeForm struct {
+	name     string
+	drivers  []sim.Driver
+	replicas string
+	revision int64
+}
+
+func readDPEForm(c echo.Context) (dpeForm, error) {
+	form, err := c.FormParams()
+	if err != nil {
+		return dpeForm{}, &sim.Error{Kind: sim.Invalid, Msg: "the form cannot be read", Help: "send it again from its page", Err: err}
+	}
+	f := dpeForm{name: form.Get("name"), replicas: form.Get("replicas"), drivers: []sim.Driver{}}
+	for _, d := range form["driver"] {
+		f.drivers = append(f.drivers, sim.Driver(d))
+	}
+	if s := form.Get("revision"); s != "" {
+		if f.revision, err = strconv.ParseInt(s, 10, 64); err != nil {
+			return dpeForm{}, sim.Errorf(sim.Invalid, "the form's revision is not a number").WithHelp("open the page again")
+		}
+	}
+	return f, nil
+}
+
+func (f dpeForm) count() (int, error) {
+	n, err := strconv.Atoi(f.replicas)
+	if err != nil {
+		return 0, sim.Errorf(sim.Invalid, "the number of replicas cannot be %q", f.replicas).WithHelp("give a whole number from 1")
+	}
+	return n, checkReplicas(n)
+}
+
+// showNewDPE handles GET /environments/{env}/dpes/new.
+func (p *Portal) showNewDPE(c echo.Context) error {
+	return p.dpeForm(c, nil, dpeForm{drivers: sim.Drivers(), replicas: "1"}, nil)
+}
+
+// submitDPE handles POST /environments/{env}/dpes.
+func (p *Portal) submitDPE(c echo.Context) error {
+	form, err := readDPEForm(c)
+	if err != nil {
+		return err
+	}
+	var d api.DPE
+	n, err := form.count()
+	if err == nil {
+		d, err = p.addDPE(c.Request().Context(), environmentOf(c), api.DPESpec{Name: form.name, Drivers: form.drivers, Replicas: n})
+	}
+	if err != nil {
+		return p.dpeForm(c, nil, form, err)
+	}
+	return see(c, dpePage(d.Environment, d.Label, "installation"))
+}
+
+func dpePage(env sim.EnvironmentID, l sim.Label, below string) string {
+	return environmentPage(env, fmt.Sprintf("dpes/%s/%s", l, below))
+}
+
+// dpeForm shows the form of Add DPE, or of Edit if d is given, with what was typed and what was wrong with it.
+func (p *Portal) dpeForm(c echo.Context, d *store.DPE, form dpeForm, wrong error) error {
+	title := "Add DPE"
+	if d != nil {
+		title = "Edit self-managed DPE"
+	}
+	f, err := p.environmentFrame(c, title, "")
+	if err != nil {
+		return err
+	}
+	code := http.StatusOK
+	if wrong != nil {
+		if code, err = failure(&f, wrong); err != nil {
+			return err
+		}
+	}
+	view := ui.DPEFormPage{
+		Frame: f, Name: form.name, Label: sim.Slug(form.name), Replicas: form.replicas, Revision: form.revision,
+		Free:    max(f.Environment.ReplicasLicensed-f.Environment.Replicas, 0),
+		Drivers: options(sim.Drivers(), asIs, func(x sim.Driver) bool { return slices.Contains(form.drivers, x) }),
+	}
+	if d != nil {
+		view.Edit, view.Name, view.Label = true, d.Name, string(d.Label)
+		view.Free += d.Replicas
+	}
+	return page(c, code)(ui.DPEForm(view))
+}
+
+// showEdit handles GET /environments/{env}/dpes/{label}/edit.
+func (p *Portal) showEdit(c echo.Context) error {
+	_, d, err := p.store.DPE(c.Request().Context(), environmentOf(c), labelOf(c))
+	if err != nil {
+		return err
+	}
+	return p.dpeForm(c, &d, dpeForm{drivers: d.Drivers, replicas: strconv.Itoa(d.Replicas), revision: d.Revision}, nil)
+}
+
+// submitEdit handles POST /environments/{env}/dpes/{label}/edit.
+func (p *Portal) submitEdit(c echo.Context) error {
+	ctx, env, l := c.Request().Context(), environmentOf(c), labelOf(c)
+	form, err := readDPEForm(c)
+	if err != nil {
+		return err
+	}
+	n, err := form.count()
+	if err == nil {
+		_, err = p.editDPE(ctx, env, l, api.DPEEdit{Drivers: &form.drivers, Replicas: &n}, form.revision)
+	}
+	if err != nil {
+		return p.editAgain(ctx, c, form, err)
+	}
+	return see(c, dpePage(env, l, "installation"))
+}
+
+// editAgain shows the form of Edit after it failed. What somebody else changed meanwhile is overwritten only if the form
+// is sent once more.
+func (p *Portal) editAgain(ctx context.Context, c echo.Context, form dpeForm, wrong error) error {
+	_, d, err := p.store.DPE(ctx, environmentOf(c), labelOf(c))
+	if err != nil {
+		return err
+	}
+	form.revision = d.Revision
+	return p.dpeForm(c, &d, form, wrong)
+}
+
+// showInstallation handles GET /environments/{env}/dpes/{label}/installation, and .../upgrade: the same commands, as
+// upgrade steps.
+func (p *Portal) showInstallation(c echo.Context, upgrade bool) error {
+	ctx, env, l := c.Request().Context(), environmentOf(c), labelOf(c)
+	title := "Installation commands"
+	if upgrade {
+		title = "Upgrade steps"
+	}
+	f, err := p.environmentFrame(c, title, "")
+	if err != nil {
+		return err
+	}
+	d, err := p.dpe(ctx, env, l)
+	if err != nil {
+		return err
+	}
+	_, row, err := p.store.DPE(ctx, env, l)
+	if err != nil {
+		return err
+	}
+	f.Title = title + " of " + d.Name
+	all := commands(row, p.Cloud.Endpoints(env))
+	view := ui.InstallationPage{
+		Frame: f, DPE: dpeView(d), Upgrade: upgrade,
+		Install: commandViews("install", all.Install), Inspect: commandViews("inspect", all.Inspect), Remove: commandViews("remove", all.Remove),
+	}
+	view.DPE.Status.Steps = false
+	for _, x := range all.Files {
+		view.Files = append(view.Files, ui.File{Name: x.Name, Href: x.Href, Explanation: x.Explanation, Secret: x.Secret})
+	}
+	return page(c, http.StatusOK)(ui.Installation(view))
+}
+
+func commandViews(id string, all []api.Command) []ui.Command {
+	out := make([]ui.Command, len(all))
+	for i, x := range all {
+		out[i] = ui.Command{ID: fmt.Sprintf("%s-%d", id, i+1), Title: x.Title, Explanation: x.Explanation, Text: x.Command}
+	}
+	return out
+}
+
+// showRemove handles GET /environments/{env}/dpes/{label}/remove.
+func (p *Portal) showRemove(c echo.Context) error { return p.confirmRemove(c, nil) }
+
+// submitRemove handles POST /environments/{env}/dpes/{label}/remove.
+func (p *Portal) submitRemove(c echo.Context) error {
+	env, l := environmentOf(c), labelOf(c)
+	if c.FormValue("confirm") != string(l) {
+		return p.confirmRemove(c, notConfirmed(string(l)))
+	}
+	if err := p.removeDPE(c.Request().Context(), env, l); err != nil {
+		return err
+	}
+	return see(c, environmentPage(env, "settings"))
+}
+
+func (p *Portal) confirmRemove(c echo.Context, wrong error) error {
+	f, err := p.environmentFrame(c, "Remove self-managed DPE", "")
+	if err != nil {
+		return err
+	}
+	_, d, err := p.store.DPE(c.Request().Context(), environmentOf(c), labelOf(c))
+	if err != nil {
+		return err
+	}
+	code := http.StatusOK
+	if wrong != nil {
+		if code, err = failure(&f, wrong); err != nil {
+			return err
+		}
+	}
+	return page(c, code)(ui.Remove(ui.RemovePage{
+		Frame: f, Label: string(d.Label), Name: d.Name, Replicas: d.Replicas, Uninstall: commands(d, api.Endpoints{}).Remove[0].Command,
+	}))
+}

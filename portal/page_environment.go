@@ -1,0 +1,274 @@
+package portal
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/dpesim/dpesim/dpe/chart"
+	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/ui"
+)
+
+func (p *Portal) environmentPages(e *echo.Echo) {
+	e.GET("/environments", p.showEnvironments)
+	e.POST("/environments", p.submitEnvironment)
+	e.GET("/environments/new", p.showNewEnvironment)
+	e.GET("/environments/:env", func(c echo.Context) error {
+		return c.Redirect(http.StatusFound, environmentPage(environmentOf(c), "services"))
+	})
+	e.GET("/environments/:env/services", p.showServices)
+	e.GET("/environments/:env/settings", p.showSettings)
+	e.POST("/environments/:env/upgrade", p.submitUpgrade)
+	e.GET("/environments/:env/delete", p.showDelete)
+	e.POST("/environments/:env/delete", p.submitDelete)
+	e.GET("/environments/:env/jobs", p.showJobs)
+	e.POST("/environments/:env/jobs", p.submitJobForm)
+}
+
+// environmentPage gives the path of a page about an environment.
+func environmentPage(env sim.EnvironmentID, below string) string {
+	return "/environments/" + url.PathEscape(string(env)) + "/" + below
+}
+
+// showEnvironments handles GET /environments.
+func (p *Portal) showEnvironments(c echo.Context) error {
+	ctx := c.Request().Context()
+	f, err := p.frame(ctx, "Environments")
+	if err != nil {
+		return err
+	}
+	all, err := p.environments(ctx)
+	if err != nil {
+		return err
+	}
+	view := ui.EnvironmentsPage{Frame: f}
+	for _, e := range all {
+		view.Environments = append(view.Environments, environmentView(e))
+	}
+	return page(c, http.StatusOK)(ui.Environments(view))
+}
+
+// showNewEnvironment handles GET /environments/new.
+func (p *Portal) showNewEnvironment(c echo.Context) error {
+	newest := chart.Releases()
+	return p.newEnvironment(c, api.EnvironmentSpec{Tier: sim.TierS, Release: newest[len(newest)-1]}, nil)
+}
+
+// submitEnvironment handles POST /environments.
+func (p *Portal) submitEnvironment(c echo.Context) error {
+	cloud, region, _ := strings.Cut(c.FormValue("location"), "/")
+	s := api.EnvironmentSpec{
+		Name: c.FormValue("name"), Cloud: cloud, Region: region, Release: sim.Release(c.FormValue("release")), Tier: sim.Tier(c.FormValue("tier")),
+	}
+	e, err := p.createEnvironment(c.Request().Context(), s)
+	if err != nil {
+		return p.newEnvironment(c, s, err)
+	}
+	return see(c, environmentPage(e.ID, "settings"))
+}
+
+// newEnvironment shows the form with what was typed and what was wrong with it.
+func (p *Portal) newEnvironment(c echo.Context, s api.EnvironmentSpec, wrong error) error {
+	f, err := p.frame(c.Request().Context(), "Create environment")
+	if err != nil {
+		return err
+	}
+	code := http.StatusOK
+	if wrong != nil {
+		if code, err = failure(&f, wrong); err != nil {
+			return err
+		}
+	}
+	view := ui.NewEnvironmentPage{Frame: f, Name: s.Name}
+	for _, l := range api.Locations() {
+		view.Locations = append(view.Locations, ui.Option{Value: l.Cloud + "/" + l.Region, Text: l.Cloud + " / " + l.Region, Chosen: l.Cloud == s.Cloud && l.Region == s.Region})
+	}
+	releases := chart.Releases()
+	slices.Reverse(releases)
+	view.Releases = options(releases, asIs, func(r sim.Release) bool { return r == s.Release })
+	table, err := sizing()
+	if err != nil {
+		return err
+	}
+	for _, t := range table {
+		view.Tiers = append(view.Tiers, ui.Option{
+			Value: string(t.Tier), Chosen: t.Tier == s.Tier,
+			Text: fmt.Sprintf("%s: CPU %s to %s, RAM %s, disk %s per replica", t.Tier, t.CPURequest, t.CPULimit, t.MemoryLimit, t.Disk),
+		})
+	}
+	return page(c, code)(ui.NewEnvironment(view))
+}
+
+// showServices handles GET /environments/{env}/services.
+func (p *Portal) showServices(c echo.Context) error {
+	ctx := c.Request().Context()
+	f, err := p.environmentFrame(c, "", "services")
+	if err != nil {
+		return err
+	}
+	e, err := p.store.Environment(ctx, environmentOf(c))
+	if err != nil {
+		return err
+	}
+	at := p.Cloud.Endpoints(e.ID)
+	view := ui.ServicesPage{Frame: f, DPM: at.DPM, ObjectStorage: at.ObjectStorage, Registry: at.Registry, AccessKey: e.AccessKey}
+	engines, err := p.Cloud.Engines(ctx, e.ID)
+	if view.EnginesUnavailable, err = unavailable(err); err != nil {
+		return fmt.Errorf("list engines of environment %s: %w", e.ID, err)
+	}
+	for _, x := range engines {
+		view.Engines = append(view.Engines, ui.Engine{
+			Label: string(x.Label), Replica: string(x.Replica), Version: string(x.Version), Drivers: joined(x.Drivers), Remote: x.Remote,
+			Revision: x.Revision, Running: x.Running, Slots: x.Slots, Outdated: x.Version != e.Release, Draining: x.Draining, Connected: x.ConnectedAt,
+		})
+	}
+	return page(c, http.StatusOK)(ui.Services(view))
+}
+
+// showSettings handles GET /environments/{env}/settings.
+func (p *Portal) showSettings(c echo.Context) error { return p.settings(c, nil) }
+
+// settings shows the Settings tab, with what was wrong with a form on it.
+func (p *Portal) settings(c echo.Context, wrong error) error {
+	f, err := p.environmentFrame(c, "", "settings")
+	if err != nil {
+		return err
+	}
+	code := http.StatusOK
+	if wrong != nil {
+		if code, err = failure(&f, wrong); err != nil {
+			return err
+		}
+	}
+	view := ui.SettingsPage{Frame: f}
+	table, err := sizing()
+	if err != nil {
+		return err
+	}
+	for _, t := range table {
+		view.Sizing = append(view.Sizing, ui.Sizing{
+			Tier: string(t.Tier), CPURequest: t.CPURequest, CPULimit: t.CPULimit, MemoryRequest: t.MemoryRequest, MemoryLimit: t.MemoryLimit, Disk: t.Disk,
+			Chosen: string(t.Tier) == f.Environment.Tier,
+		})
+	}
+	dpes, err := p.dpes(c.Request().Context(), environmentOf(c))
+	if err != nil {
+		return err
+	}
+	for _, d := range dpes {
+		view.DPEs = append(view.DPEs, dpeView(d))
+	}
+	newer := slices.DeleteFunc(chart.Releases(), func(r sim.Release) bool { return r.Compare(sim.Release(f.Environment.Release)) <= 0 })
+	view.Releases = options(newer, asIs, func(r sim.Release) bool { return r == newer[len(newer)-1] })
+	return page(c, code)(ui.Settings(view))
+}
+
+// submitUpgrade handles POST /environments/{env}/upgrade.
+func (p *Portal) submitUpgrade(c echo.Context) error {
+	env := environmentOf(c)
+	if _, err := p.upgradeEnvironment(c.Request().Context(), env, sim.Release(c.FormValue("release"))); err != nil {
+		return p.settings(c, err)
+	}
+	return see(c, environmentPage(env, "settings"))
+}
+
+// showDelete handles GET /environments/{env}/delete.
+func (p *Portal) showDelete(c echo.Context) error { return p.confirmDelete(c, nil) }
+
+// submitDelete handles POST /environments/{env}/delete.
+func (p *Portal) submitDelete(c echo.Context) error {
+	env := environmentOf(c)
+	if c.FormValue("confirm") != string(env) {
+		return p.confirmDelete(c, notConfirmed(string(env)))
+	}
+	if _, err := p.deleteEnvironment(c.Request().Context(), env); err != nil {
+		return err
+	}
+	return see(c, "/environments")
+}
+
+func (p *Portal) confirmDelete(c echo.Context, wrong error) error {
+	f, err := p.environmentFrame(c, "Delete environment", "")
+	if err != nil {
+		return err
+	}
+	code := http.StatusOK
+	if wrong != nil {
+		if code, err = failure(&f, wrong); err != nil {
+			return err
+		}
+	}
+	return page(c, code)(ui.Delete(ui.DeletePage{Frame: f}))
+}
+
+func notConfirmed(word string) error {
+	return sim.Errorf(sim.Invalid, "what was typed is not %q: nothing was done", word).WithHelp("type it exactly to confirm")
+}
+
+// showJobs handles GET /environments/{env}/jobs.
+func (p *Portal) showJobs(c echo.Context) error { return p.jobsPage(c, api.JobSpec{}, nil) }
+
+// submitJobForm handles POST /environments/{env}/jobs.
+func (p *Portal) submitJobForm(c echo.Context) error {
+	s := api.JobSpec{Bucket: c.FormValue("bucket"), Key: c.FormValue("key"), Label: sim.Label(c.FormValue("label"))}
+	if _, err := p.submitJob(c.Request().Context(), environmentOf(c), s); err != nil {
+		return p.jobsPage(c, s, err)
+	}
+	return see(c, environmentPage(environmentOf(c), "jobs"))
+}
+
+// jobsPage shows the jobs, and the form with what was typed and what was wrong with it.
+func (p *Portal) jobsPage(c echo.Context, s api.JobSpec, wrong error) error {
+	ctx, env := c.Request().Context(), environmentOf(c)
+	f, err := p.environmentFrame(c, "", "jobs")
+	if err != nil {
+		return err
+	}
+	code := http.StatusOK
+	if wrong != nil {
+		if code, err = failure(&f, wrong); err != nil {
+			return err
+		}
+	}
+	view := ui.JobsPage{Frame: f, Bucket: s.Bucket, Key: s.Key}
+	_, dpes, err := p.store.DPEs(ctx, env)
+	if err != nil {
+		return err
+	}
+	for _, d := range dpes {
+		view.Labels = append(view.Labels, ui.Option{Value: string(d.Label), Text: d.Name, Chosen: d.Label == s.Label})
+	}
+	jobs, err := p.jobs(ctx, env)
+	if view.Unavailable, err = unavailable(err); err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		view.Jobs = append(view.Jobs, jobView(j))
+	}
+	return page(c, code)(ui.Jobs(view))
+}
+
+func jobView(j api.Job) ui.Job {
+	v := ui.Job{
+		ID: string(j.ID), State: string(j.State), Source: j.Spec.Bucket + "/" + j.Spec.Key, Engine: string(j.Engine), Error: j.Error,
+		Attempt: j.Attempt, Created: j.Created,
+	}
+	switch {
+	case j.State == api.JobSuccess:
+		v.Colour = "green"
+	case j.State.Final():
+		v.Colour = "red"
+	default:
+		v.Colour = "orange"
+	}
+	if j.Result != nil {
+		v.Result = j.Result.Bucket + "/" + j.Result.Key
+	}
+	return v
+}

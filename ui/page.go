@@ -1,0 +1,223 @@
+package ui
+
+import "time"
+
+// Frame is what every page has around it.
+type Frame struct {
+	Title        string
+	Organisation string
+	Nav          string // the entry of the navigation that is open: "environments", "timeline"; empty: none
+	After        uint64 // Seq of the last event before the page was made: live parts listen from there
+	Environment  *Environment
+	Tab          string   // the tab that is open: "services", "settings", "jobs"; empty: none
+	Crumb        string   // name of a page below a tab; empty: none
+	Failure      *Failure // what went wrong with the form that was sent; nil: nothing
+}
+
+// Failure is an error in a person's words.
+type Failure struct{ Detail, Help string }
+
+// Environment is an environment at the head of its pages and in lists.
+type Environment struct {
+	ID, Name, Location, Release, Tier string
+	Phase                             string // "creating", "ready", "deleting"
+	Created                           time.Time
+	Engines, EnginesAllowed           int
+	Replicas, ReplicasLicensed        int
+}
+
+// Ready tells whether the environment's services run.
+func (e Environment) Ready() bool { return e.Phase == "ready" }
+
+// Option is something to choose.
+type Option struct {
+	Value, Text string
+	Chosen      bool
+}
+
+// EnvironmentsPage is the list of environments.
+type EnvironmentsPage struct {
+	Frame
+	Environments []Environment
+}
+
+// Environments renders the list of environments.
+func Environments(p EnvironmentsPage) ([]byte, error) { return render("environments", "layout", p) }
+
+// NewEnvironmentPage is the form of Create environment.
+type NewEnvironmentPage struct {
+	Frame
+	Name                       string
+	Locations, Releases, Tiers []Option
+}
+
+// NewEnvironment renders the form of Create environment.
+func NewEnvironment(p NewEnvironmentPage) ([]byte, error) {
+	return render("new-environment", "layout", p)
+}
+
+// ServicesPage is an environment's Services tab.
+type ServicesPage struct {
+	Frame
+	DPM, ObjectStorage, Registry string // addresses; empty: not there yet
+	AccessKey                    string // of the operator's object storage credential
+	Engines                      []Engine
+	EnginesUnavailable           string // why Engines is not known; empty: it is
+}
+
+// Engine is a replica that is connected to DPM.
+type Engine struct {
+	Label, Replica, Version, Drivers, Remote string
+	Revision                                 int64
+	Running, Slots                           int
+	Outdated, Draining                       bool
+	Connected                                time.Time
+}
+
+// Services renders an environment's Services tab.
+func Services(p ServicesPage) ([]byte, error) { return render("services", "layout", p) }
+
+// SettingsPage is an environment's Settings tab.
+type SettingsPage struct {
+	Frame
+	Sizing   []Sizing
+	DPEs     []DPE
+	Releases []Option // newer than the environment's
+}
+
+// Sizing is a row of the Service sizing table.
+type Sizing struct {
+	Tier, CPURequest, CPULimit, MemoryRequest, MemoryLimit, Disk string
+	Chosen                                                       bool
+}
+
+// DPE is a self-managed DPE in the list of the Settings tab.
+type DPE struct {
+	Environment, Label, Name, Drivers, Release string
+	Replicas                                   int
+	Revision                                   int64
+	Status                                     Status
+}
+
+// Status is a DPE's status.
+type Status struct {
+	Environment, Label      string
+	Colour, Message, Detail string
+	Since                   time.Time // of a disconnection; zero: none
+	Redeploy                bool
+	Differences             []Difference
+	Outdated                bool
+	Running, Platform       string // releases
+	Steps                   bool   // whether to link to the steps: not on the page that has them
+}
+
+// Difference is one thing that runs otherwise than wanted.
+type Difference struct{ Field, Running, Wanted string }
+
+// Settings renders an environment's Settings tab.
+func Settings(p SettingsPage) ([]byte, error) { return render("settings", "layout", p) }
+
+// StatusFragment renders a status alone, to be put in place of an older one.
+func StatusFragment(s Status) ([]byte, error) { return render("settings", "status", s) }
+
+// DPEFormPage is the form of Add DPE and Edit.
+type DPEFormPage struct {
+	Frame
+	Name     string
+	Label    string // empty: none can be made of the name
+	Edit     bool
+	Revision int64 // that an edit is made of
+	Drivers  []Option
+	Replicas string // as it was typed
+	Free     int    // replicas that the licence leaves for this DPE
+}
+
+// DPEForm renders the form of Add DPE and Edit.
+func DPEForm(p DPEFormPage) ([]byte, error) { return render("dpe-form", "layout", p) }
+
+// LabelFragment renders the label that a name would give; empty: none can be made of it.
+func LabelFragment(label string) ([]byte, error) { return render("dpe-form", "label", label) }
+
+// InstallationPage is the installation commands of a DPE.
+type InstallationPage struct {
+	Frame
+	DPE                      DPE
+	Upgrade                  bool // they are shown as upgrade steps
+	Files                    []File
+	Install, Inspect, Remove []Command
+}
+
+// File is a file to download.
+type File struct {
+	Name, Href, Explanation string
+	Secret                  bool
+}
+
+// Command is a command to copy. ID is unique on its page.
+type Command struct{ ID, Title, Explanation, Text string }
+
+// Installation renders the installation commands of a DPE.
+func Installation(p InstallationPage) ([]byte, error) { return render("installation", "layout", p) }
+
+// RemovePage asks to confirm the removal of a DPE.
+type RemovePage struct {
+	Frame
+	Label, Name string
+	Replicas    int
+	Uninstall   string // the command for the cluster
+}
+
+// Remove renders the confirmation of a removal.
+func Remove(p RemovePage) ([]byte, error) { return render("remove", "layout", p) }
+
+// DeletePage asks to confirm the deletion of an environment.
+type DeletePage struct{ Frame }
+
+// Delete renders the confirmation of an environment's deletion.
+func Delete(p DeletePage) ([]byte, error) { return render("delete", "layout", p) }
+
+// JobsPage is an environment's jobs.
+type JobsPage struct {
+	Frame
+	Jobs        []Job
+	Unavailable string // why Jobs is not known; empty: it is
+	Bucket, Key string // as they were typed
+	Labels      []Option
+}
+
+// Job is a job in the list.
+type Job struct {
+	ID, State, Source, Engine, Error, Result string
+	Colour                                   string // of the state: "green", "orange", "red"
+	Attempt                                  int
+	Created                                  time.Time
+}
+
+// Jobs renders an environment's jobs.
+func Jobs(p JobsPage) ([]byte, error) { return render("jobs", "layout", p) }
+
+// TimelinePage is what happened, newest first.
+type TimelinePage struct {
+	Frame
+	Events []Event
+	Older  bool // there is more than is shown
+}
+
+// Event is a row of the timeline.
+type Event struct {
+	Seq, Cause                           uint64
+	Time                                 time.Time
+	Part, Environment, DPE, What, Detail string
+}
+
+// Timeline renders what happened.
+func Timeline(p TimelinePage) ([]byte, error) { return render("timeline", "layout", p) }
+
+// ProblemPage is an error.
+type ProblemPage struct {
+	Frame
+	Detail, Help, RequestID string
+}
+
+// Problem renders an error.
+func Problem(p ProblemPage) ([]byte, error) { return render("problem", "layout", p) }

@@ -1,0 +1,88 @@
+package ui
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+	"sync"
+	"time"
+)
+
+//go:embed page/*.html
+var pageFiles embed.FS
+
+//go:embed asset
+var assetFiles embed.FS
+
+// layoutFile holds what all pages share.
+const layoutFile = "page/layout.html"
+
+// templates parses the pages once, at first use: command lines that show no page do not pay for it.
+var templates = sync.OnceValues(func() (map[string]*template.Template, error) {
+	layout, err := template.New("").Funcs(template.FuncMap{"stamp": stamp, "address": address}).ParseFS(pageFiles, layoutFile)
+	if err != nil {
+		return nil, fmt.Errorf("parse layout: %w", err)
+	}
+	names, err := fs.Glob(pageFiles, "page/*.html")
+	if err != nil {
+		return nil, fmt.Errorf("list pages: %w", err)
+	}
+	out := map[string]*template.Template{}
+	for _, name := range names {
+		if name == layoutFile {
+			continue
+		}
+		t, err := layout.Clone()
+		if err == nil {
+			t, err = t.ParseFS(pageFiles, name)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("parse page: %w", err)
+		}
+		out[strings.TrimSuffix(path.Base(name), ".html")] = t
+	}
+	return out, nil
+})
+
+// stamp writes a time for people and machines.
+func stamp(t time.Time) template.HTML {
+	t = t.UTC()
+	return template.HTML(fmt.Sprintf(`<time datetime="%s">%s</time>`, t.Format(time.RFC3339Nano), t.Format("2006-01-02 15:04:05 UTC"))) //nolint:gosec // digits and fixed text
+}
+
+// address is something to copy, for the template of that name.
+func address(id, title, text string) Command { return Command{ID: id, Title: title, Text: text} }
+
+// render writes the block of a page that is named; "layout" is the whole page.
+func render(page, block string, data any) ([]byte, error) {
+	all, err := templates()
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if err := all[page].ExecuteTemplate(&b, block, data); err != nil {
+		return nil, fmt.Errorf("render page %s: %w", page, err)
+	}
+	return b.Bytes(), nil
+}
+
+// Assets serves style sheet, scripts and icon below /assets/. Answers carry an entity tag, and are checked again each
+// time, so that a new dpesim is never shown with the old one's style.
+func Assets() http.Handler {
+	return http.StripPrefix("/assets/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, err := assetFiles.ReadFile(path.Join("asset", path.Clean("/"+r.URL.Path)))
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("ETag", fmt.Sprintf(`"%x"`, sha256.Sum256(b)))
+		w.Header().Set("Cache-Control", "no-cache")
+		http.ServeContent(w, r, path.Base(r.URL.Path), time.Time{}, bytes.NewReader(b))
+	}))
+}
