@@ -271,8 +271,6 @@ func choose(have []part, want []gofakes3.CompletedPart) ([]part, string, error) 
 			return nil, "", newError(gofakes3.ErrInvalidPart, "Part %d was not uploaded", w.PartNumber)
 		case strings.Trim(w.ETag, `"`) != p.md5:
 			return nil, "", newError(gofakes3.ErrInvalidPart, "Part %d has another ETag", w.PartNumber)
-		case i < len(want)-1 && p.size < MinPart:
-			return nil, "", newError(codeEntityTooSmall, "Part %d has %d bytes; every part but the last needs %d", w.PartNumber, p.size, MinPart)
 		}
 		digest, err := hex.DecodeString(p.md5)
 		if err != nil {
@@ -280,6 +278,11 @@ func choose(have []part, want []gofakes3.CompletedPart) ([]part, string, error) 
 		}
 		_, _ = sum.Write(digest)
 		out = append(out, p)
+	}
+	for _, p := range out[:len(out)-1] {
+		if p.size < MinPart {
+			return nil, "", newError(codeEntityTooSmall, "Part %d has %d bytes; every part but the last needs %d", p.number, p.size, MinPart)
+		}
 	}
 	return out, fmt.Sprintf("%x-%d", sum.Sum(nil), len(out)), nil
 }
