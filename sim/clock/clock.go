@@ -40,6 +40,7 @@ type Clock struct {
 	timers  queue
 	nextSeq uint64
 	wake    *time.Timer // machine timer for the first of timers; nil if none is needed
+	moving  bool        // Advance runs what is due: the machine's timer keeps out
 	turn    sync.Mutex  // held by the one who moves time, so that moves do not interleave
 }
 
@@ -48,7 +49,7 @@ func New() *Clock { return &Clock{real: true, rate: 1} }
 
 // NewFrozen gives a clock that stands at t.
 func NewFrozen(t time.Time) *Clock {
-	return &Clock{anchor: time.Now(), base: t.UTC()}
+	return &Clock{anchor: time.Now(), base: t.UTC().Round(0)}
 }
 
 // Now gives product time, in UTC, without a monotonic part.
@@ -109,13 +110,13 @@ func (c *Clock) FollowReal() {
 // Set moves the clock to t and keeps its rate. Forward, it is an [Clock.Advance]; backward, timers keep the product
 // time at which they are due.
 func (c *Clock) Set(ctx context.Context, t time.Time) error {
-	if d := t.Sub(c.Now()); d > 0 {
-		return c.Advance(ctx, d)
-	}
 	c.turn.Lock()
 	defer c.turn.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if t.After(c.nowLocked()) {
+		return c.moveLocked(ctx, t)
+	}
 	c.jumpLocked(t)
 	c.armLocked()
 	return nil
@@ -123,32 +124,43 @@ func (c *Clock) Set(ctx context.Context, t time.Time) error {
 
 // Advance moves the clock forward by d and returns when every function that fell due has returned. They run one at a
 // time, in the order in which they are due, each seeing its own due time. It stops between two of them, with ctx's
-// error, when ctx is done. A timer's function must not call Advance.
+// error, when ctx is done. A timer's function must neither call Advance nor Set. A d below 0 is taken as 0.
 func (c *Clock) Advance(ctx context.Context, d time.Duration) error {
 	c.turn.Lock()
 	defer c.turn.Unlock()
 	c.mu.Lock()
-	target := c.nowLocked().Add(d)
+	defer c.mu.Unlock()
+	return c.moveLocked(ctx, c.nowLocked().Add(max(d, 0)))
+}
+
+// moveLocked needs turn as well. It gives mu up while a function runs.
+func (c *Clock) moveLocked(ctx context.Context, target time.Time) error {
+	c.moving = true
+	defer func() {
+		c.moving = false
+		c.armLocked()
+	}()
 	for len(c.timers) > 0 && !c.timers[0].due.After(target) {
 		if err := ctx.Err(); err != nil {
-			c.armLocked()
-			c.mu.Unlock()
 			return err
 		}
 		t := heap.Pop(&c.timers).(*Timer)
 		if t.due.After(c.nowLocked()) {
 			c.jumpLocked(t.due)
 		}
-		c.mu.Unlock()
-		t.f()
-		c.mu.Lock()
+		c.run(t)
 	}
 	if target.After(c.nowLocked()) {
 		c.jumpLocked(target)
 	}
-	c.armLocked()
-	c.mu.Unlock()
 	return nil
+}
+
+// run calls t's function without mu.
+func (c *Clock) run(t *Timer) {
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	t.f()
 }
 
 func (c *Clock) jumpLocked(t time.Time) {
@@ -165,7 +177,7 @@ type Timer struct {
 }
 
 // AfterFunc runs f once d of product time has passed: in its own goroutine when time flows, in the goroutine of
-// [Clock.Advance] when time is moved. f should be short.
+// [Clock.Advance] when time is moved. A d of 0 or less is due at once, on a frozen clock too. f should be short.
 func (c *Clock) AfterFunc(d time.Duration, f func()) *Timer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -223,10 +235,17 @@ func (c *Clock) armLocked() {
 		c.wake.Stop()
 		c.wake = nil
 	}
-	if len(c.timers) == 0 || c.rate == 0 {
+	if len(c.timers) == 0 || c.moving {
 		return
 	}
-	d := time.Duration(float64(c.timers[0].due.Sub(c.nowLocked())) / c.rate)
+	d := c.timers[0].due.Sub(c.nowLocked())
+	if d > 0 {
+		if c.rate == 0 {
+			return
+		}
+		// An hour at most, then anew: a slow clock's wait may be longer than a Duration holds.
+		d = time.Duration(min(float64(d)/c.rate, float64(time.Hour)))
+	}
 	c.wake = time.AfterFunc(max(d, 0), c.fire)
 }
 
@@ -234,6 +253,9 @@ func (c *Clock) armLocked() {
 func (c *Clock) fire() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.moving {
+		return
+	}
 	now := c.nowLocked()
 	for len(c.timers) > 0 && !c.timers[0].due.After(now) {
 		go heap.Pop(&c.timers).(*Timer).f()

@@ -80,6 +80,9 @@ func (b *Bus) Since(after uint64) []sim.Event {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if after >= b.last {
+		return nil
+	}
 	var out []sim.Event
 	for s := max(after+1, b.oldestLocked()); s <= b.last; s++ {
 		out = append(out, b.ring[b.at(s)])
@@ -88,7 +91,10 @@ func (b *Bus) Since(after uint64) []sim.Event {
 }
 
 // Subscribe starts reading after the event with Seq after: 0 from the oldest that is remembered, [Bus.Last] from now on.
-func (b *Bus) Subscribe(after uint64) *Subscription { return &Subscription{bus: b, next: after + 1} }
+// An after that lies ahead, a number of another run, is taken as [Bus.Last].
+func (b *Bus) Subscribe(after uint64) *Subscription {
+	return &Subscription{bus: b, next: min(after, b.Last()) + 1}
+}
 
 // MissedError tells a subscriber that it was too slow: Missed events are gone. The next call goes on after them.
 type MissedError struct{ Missed uint64 }
