@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,12 +113,12 @@ func KindOf(err error) Kind {
 // Explain gives the words of err that a user may see: the message and the help of its [Error], or a neutral
 // sentence for an Internal one.
 func Explain(err error) (msg, help string) {
-	e, ok := errors.AsType[*Error](err)
-	if !ok || e.Kind == Internal || e.Msg == "" {
-		if k := KindOf(err); k != Internal {
-			return k.String(), ""
-		}
+	k := KindOf(err)
+	if k == Internal {
 		return "an internal error occurred", "the cause is in dpesim's log"
 	}
-	return e.Msg, e.Help
+	if e, ok := errors.AsType[*Error](err); ok {
+		return cmp.Or(e.Msg, k.String()), e.Help
+	}
+	return k.String(), ""
 }

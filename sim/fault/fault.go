@@ -60,10 +60,18 @@ type state struct {
 // New gives a set with nothing armed.
 func New(c *clock.Clock, d *draw.Source) *Set { return &Set{clock: c, draw: d} }
 
-// Arm adds f. It returns Conflict if a fault of that name is armed and Invalid if f names no point.
+// Arm adds f. It returns Conflict if a fault of that name is armed and Invalid if f has no name or point, could do
+// nothing, or has a number out of range.
 func (s *Set) Arm(f Fault) error {
-	if f.Name == "" || f.Point == "" {
+	switch {
+	case f.Name == "" || f.Point == "":
 		return sim.Errorf(sim.Invalid, "a fault needs a name and a point").WithHelp("give both")
+	case f.Err == nil && f.Delay == 0:
+		return sim.Errorf(sim.Invalid, "fault %q does nothing", f.Name).WithHelp("give it an error, a delay, or both")
+	case f.Skip < 0 || f.Times < 0 || f.Delay < 0:
+		return sim.Errorf(sim.Invalid, "fault %q has a negative number", f.Name).WithHelp("skip, times and delay count from 0")
+	case !(f.Probability >= 0 && f.Probability <= 1): // so that NaN is refused
+		return sim.Errorf(sim.Invalid, "fault %q has the probability %v", f.Name, f.Probability).WithHelp("a probability lies between 0 and 1")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

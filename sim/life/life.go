@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -24,9 +25,14 @@ type Service struct {
 type Group struct {
 	mu      sync.Mutex
 	members []*member
-	serving context.Context // nil before Serve
+	serving context.Context    // nil before Serve
+	end     context.CancelFunc // of serving
 	failed  chan error
 	closed  bool
+
+	removals sync.WaitGroup // Remove under way
+	once     sync.Once
+	err      error // what closing returned
 }
 
 type member struct {
@@ -37,16 +43,13 @@ type member struct {
 
 // Add appends s. Once the group is closed it closes s at once and returns an error.
 func (g *Group) Add(s Service) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closed {
-		err := error(nil)
-		if s.Close != nil {
-			err = s.Close()
-		}
-		return errors.Join(fmt.Errorf("start %s: already stopping", s.Name), err)
-	}
 	m := &member{Service: s}
+	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		return errors.Join(fmt.Errorf("start %s: already stopping", s.Name), m.stop())
+	}
+	defer g.mu.Unlock()
 	g.members = append(g.members, m)
 	if g.serving != nil {
 		g.startLocked(m)
@@ -71,11 +74,16 @@ func (g *Group) startLocked(m *member) {
 	}()
 }
 
-// Serve starts the services in order, waits for ctx to end or a service to fail, stops them in reverse and returns that
-// failure, joined with what closing returned. It may be called once.
+// Serve starts the services in order, waits for ctx to end, the group to be closed or a service to fail, stops them in
+// reverse and returns that failure, joined with what closing returned. It may be called once.
 func (g *Group) Serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	g.mu.Lock()
-	g.serving, g.failed = ctx, make(chan error, 1)
+	g.serving, g.failed, g.end = ctx, make(chan error, 1), cancel
+	if g.closed {
+		cancel()
+	}
 	for _, m := range g.members {
 		g.startLocked(m)
 	}
@@ -85,7 +93,14 @@ func (g *Group) Serve(ctx context.Context) error {
 	case <-ctx.Done():
 	case err = <-g.failed:
 	}
-	return errors.Join(err, g.Close())
+	closing := g.Close()
+	if err == nil { // one may have failed as it stopped
+		select {
+		case err = <-g.failed:
+		default:
+		}
+	}
+	return errors.Join(err, closing)
 }
 
 // Remove stops and closes the newest service of that name, out of order. It does nothing if there is none.
@@ -95,6 +110,7 @@ func (g *Group) Remove(name string) error {
 	for i := len(g.members) - 1; i >= 0; i-- {
 		if g.members[i].Name == name {
 			m = g.members[i]
+			g.removals.Add(1)
 			g.members = append(g.members[:i:i], g.members[i+1:]...)
 			break
 		}
@@ -103,22 +119,31 @@ func (g *Group) Remove(name string) error {
 	if m == nil {
 		return nil
 	}
+	defer g.removals.Done()
 	return m.stop()
 }
 
 // Close stops the services that run and closes all, last added first, each after the one before is done. It is
-// idempotent, and right if Serve never ran.
+// idempotent: every call returns when all is closed, with the same error. It is right if Serve never ran, and ends a
+// Serve that runs. A service must not call it, since it waits for that service.
 func (g *Group) Close() error {
-	g.mu.Lock()
-	g.closed = true
-	members := g.members
-	g.members = nil
-	g.mu.Unlock()
-	var errs []error
-	for i := len(members) - 1; i >= 0; i-- {
-		errs = append(errs, members[i].stop())
-	}
-	return errors.Join(errs...)
+	g.once.Do(func() {
+		g.mu.Lock()
+		g.closed = true
+		members, end := g.members, g.end
+		g.members = nil
+		g.mu.Unlock()
+		var errs []error
+		for _, m := range slices.Backward(members) {
+			errs = append(errs, m.stop())
+		}
+		g.removals.Wait()
+		if end != nil {
+			end()
+		}
+		g.err = errors.Join(errs...)
+	})
+	return g.err
 }
 
 func (m *member) stop() error {

@@ -77,30 +77,28 @@ type Tx struct {
 // Update runs f in a writing transaction and commits if f returns nil. The error of f, or of the commit, comes back
 // classified by [Classify].
 func (d *DB) Update(ctx context.Context, f func(tx *Tx) error) error {
-	tx, err := d.db.BeginTx(ctx, nil)
-	if err != nil {
-		return Classify(err)
-	}
-	if err := f(&Tx{Tx: tx, Now: d.clock.Now()}); err != nil {
-		return errors.Join(Classify(err), ignoreDone(tx.Rollback()))
-	}
-	return Classify(tx.Commit())
+	return d.run(ctx, f, (*sql.Tx).Commit)
 }
 
 // View runs f in a transaction that is rolled back at the end.
 func (d *DB) View(ctx context.Context, f func(tx *Tx) error) error {
+	return d.run(ctx, f, (*sql.Tx).Rollback)
+}
+
+func (d *DB) run(ctx context.Context, f func(tx *Tx) error, end func(*sql.Tx) error) (err error) {
 	tx, err := d.db.BeginTx(ctx, nil)
 	if err != nil {
 		return Classify(err)
 	}
-	return errors.Join(Classify(f(&Tx{Tx: tx, Now: d.clock.Now()})), ignoreDone(tx.Rollback()))
-}
-
-func ignoreDone(err error) error {
-	if errors.Is(err, sql.ErrTxDone) {
-		return nil
+	defer func() { // after f failed, or panicked: the one connection must be free again
+		if e := tx.Rollback(); !errors.Is(e, sql.ErrTxDone) {
+			err = errors.Join(err, e)
+		}
+	}()
+	if err := f(&Tx{Tx: tx, Now: d.clock.Now()}); err != nil {
+		return Classify(err)
 	}
-	return err
+	return Classify(end(tx))
 }
 
 // Classify gives driver errors a [sim.Kind]: no rows is NotFound, a broken unique or primary key Conflict, a busy or
@@ -117,8 +115,10 @@ func Classify(err error) error {
 	}
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		switch e.Code() {
-		case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+		case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID:
 			return &sim.Error{Kind: sim.Conflict, Err: err}
+		}
+		switch e.Code() & 0xff { // the primary code: both have extended ones, as SQLITE_BUSY_SNAPSHOT
 		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 			return &sim.Error{Kind: sim.Unavailable, Msg: "the database is busy", Err: err}
 		}
