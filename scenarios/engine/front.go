@@ -3,7 +3,6 @@ package engine
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -27,7 +26,7 @@ func (p *parser) frontMatter() (int, error) {
 	src := append([]byte("\n"), p.src[len(mark):min(end+1, body)]...)
 	var doc yaml.Node
 	if err := yaml.Unmarshal(src, &doc); err != nil {
-		return 0, p.yamlError(1, err)
+		return 0, p.yamlError(1, "", err)
 	}
 	if len(doc.Content) == 0 || doc.Content[0].Kind != yaml.MappingNode {
 		return 0, p.errorAt(1, `the front matter must be "key: value" lines with a title`)
@@ -48,7 +47,7 @@ func (p *parser) frontMatter() (int, error) {
 		}
 		seen[key.Value] = true
 		if err := value.Decode(to); err != nil {
-			return 0, p.yamlError(key.Line, fmt.Errorf("%s: %w", key.Value, err))
+			return 0, p.yamlError(key.Line, key.Value+": ", err)
 		}
 	}
 	if strings.TrimSpace(p.s.Title) == "" {
@@ -63,8 +62,8 @@ func (p *parser) frontMatter() (int, error) {
 // yamlLine finds the line in an error of the YAML library, which has it in its text only.
 var yamlLine = regexp.MustCompile(`line (\d+): `)
 
-// yamlError gives err with the line that it names, or line.
-func (p *parser) yamlError(line int, err error) error {
+// yamlError gives err, about what is said, with the line that it names, or line.
+func (p *parser) yamlError(line int, what string, err error) error {
 	text := err.Error()
 	if e, ok := errors.AsType[*yaml.TypeError](err); ok && len(e.Errors) > 0 {
 		text = e.Errors[0]
@@ -73,7 +72,10 @@ func (p *parser) yamlError(line int, err error) error {
 		if n, err := strconv.Atoi(m[1]); err == nil && n > 0 {
 			line = n
 		}
-		text = strings.Replace(text, m[0], "", 1)
+		text = strings.TrimPrefix(strings.Replace(text, m[0], "", 1), "yaml: ")
+		if strings.HasPrefix(text, "did not find") { // the library counts from 0 in what its parser, not its scanner, finds
+			line++
+		}
 	}
-	return p.errorAt(line, "front matter: %s", strings.TrimPrefix(text, "yaml: "))
+	return p.errorAt(line, "front matter: %s%s", what, text)
 }

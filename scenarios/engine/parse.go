@@ -75,11 +75,11 @@ func (p *parser) markdown(body int) error {
 
 // takeProse gives the text from the last taken place up to offset to the current step.
 func (p *parser) takeProse(upTo int) {
-	prose := string(p.src[p.from:max(p.from, upTo)])
+	prose := strings.TrimSpace(string(p.src[p.from:max(p.from, upTo)]))
 	if n := len(p.s.Steps); n > 0 {
-		p.s.Steps[n-1].Prose = strings.TrimSpace(p.s.Steps[n-1].Prose + prose)
+		p.s.Steps[n-1].Prose = strings.TrimSpace(p.s.Steps[n-1].Prose + "\n\n" + prose)
 	} else {
-		p.s.Intro = strings.TrimSpace(prose)
+		p.s.Intro = prose
 	}
 	p.from = max(p.from, upTo)
 }

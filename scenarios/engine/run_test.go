@@ -1,0 +1,468 @@
+package engine_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/dpesim/dpesim/scenarios/engine"
+	"github.com/dpesim/dpesim/scenarios/verb"
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/clock"
+	"github.com/dpesim/dpesim/sim/event"
+)
+
+// parsed gives a scenario of the body, whose first line is line 4 of the file; ~~~ stands for a fence.
+func parsed(t *testing.T, body ...string) *engine.Scenario {
+	t.Helper()
+	s, err := engine.Parse("test.md", md(append([]string{"---", "title: T", "---"}, body...)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// script is a scenario of one step with one fence; its first command is on line 6.
+func script(t *testing.T, kind string, lines ...string) *engine.Scenario {
+	t.Helper()
+	return parsed(t, append(append([]string{"## Step", "~~~sh " + kind}, lines...), "~~~")...)
+}
+
+// record is a Reporter that keeps what it is told.
+type record struct {
+	started  []engine.StepStarted
+	finished []engine.StepFinished
+	end      engine.ScenarioFinished
+}
+
+func (r *record) ScenarioStarted(engine.ScenarioStarted)     {}
+func (r *record) StepStarted(e engine.StepStarted)           { r.started = append(r.started, e) }
+func (r *record) StepFinished(e engine.StepFinished)         { r.finished = append(r.finished, e) }
+func (r *record) ScenarioFinished(e engine.ScenarioFinished) { r.end = e }
+func (r *record) output(i int) string                        { return r.finished[i].Output }
+
+// play runs s with the verbs echoargs, cat, code and env in a fresh directory, without programs.
+func play(t *testing.T, s *engine.Scenario, o engine.Options) (*record, error) {
+	t.Helper()
+	r := &record{}
+	o.Report, o.NoExec = r, true
+	if o.Dir == "" {
+		o.Dir = t.TempDir()
+	}
+	verbs := map[string]verb.Verb{
+		"args": func(_ context.Context, c verb.Call) error {
+			_, err := fmt.Fprintf(c.Stdout, "%q\n", c.Args)
+			return err
+		},
+		"cat": func(_ context.Context, c verb.Call) error {
+			in := c.Stdin
+			if len(c.Args) > 0 {
+				text, err := os.ReadFile(filepath.Join(c.Dir, c.Args[0]))
+				if err != nil {
+					return err
+				}
+				in = bytes.NewReader(text)
+			}
+			_, err := io.Copy(c.Stdout, in)
+			return err
+		},
+		"code": func(_ context.Context, c verb.Call) error {
+			var code int
+			if _, err := fmt.Sscan(c.Args[0], &code); err != nil {
+				return err
+			}
+			fmt.Fprintln(c.Stderr, "as told")
+			return &verb.ExitError{Code: code}
+		},
+		"getenv": func(_ context.Context, c verb.Call) error {
+			_, err := fmt.Fprintln(c.Stdout, c.Getenv(c.Args[0]))
+			return err
+		},
+		"fail": func(context.Context, verb.Call) error {
+			return sim.Errorf(sim.Conflict, "it is taken")
+		},
+	}
+	for name, v := range o.Verbs {
+		verbs[name] = v
+	}
+	o.Verbs = verbs
+	err := engine.Run(t.Context(), s, o)
+	if (r.end.Err == nil) != (err == nil) {
+		t.Errorf("the reporter was told %v, Run returned %v", r.end.Err, err)
+	}
+	return r, err
+}
+
+// stepError wants err to be a StepError at a line and gives it.
+func stepError(t *testing.T, err error, line int) *engine.StepError {
+	t.Helper()
+	e, ok := errors.AsType[*engine.StepError](err)
+	if !ok {
+		t.Fatalf("got %v, want a StepError", err)
+	}
+	if e.Line != line {
+		t.Errorf("got %v, want line %d", e, line)
+	}
+	return e
+}
+
+func TestVariablesFunctionsAndDirectoryLastFromFenceToFence(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "sub"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r, err := play(t, parsed(t,
+		"## One", "~~~sh run", "x='a b'; export Y=exported", "greet() { args hello \"$1\"; }", "cd sub", "~~~",
+		"## Two", "~~~sh check", `test "$x" = "a b"`, "greet you", `test "${PWD##*/}" = sub`, "getenv Y", "getenv x", "getenv GIVEN", "args > out.txt", "~~~",
+	), engine.Options{Dir: dir, Env: map[string]string{"GIVEN": "given"}})
+	if err != nil {
+		t.Fatal(err, r.output(len(r.finished)-1))
+	}
+	if got, want := r.output(1), "[\"hello\" \"you\"]\nexported\n\ngiven\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "sub", "out.txt")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPipesRedirectionsAndSubstitutionReachVerbs(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r, err := play(t, script(t, "run",
+		"echo one | cat > a.txt",
+		"cat < a.txt >> b.txt",
+		"got=$(cat b.txt; code 3 2>/dev/null || echo \"code $?\")",
+		`test "$got" = "one`, `code 3"`,
+		"cat <<END | cat", "here $got", "END",
+	), engine.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err, r.output(0))
+	}
+	if got, want := r.output(0), "here one\ncode 3\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, "b.txt")); err != nil || string(text) != "one\n" {
+		t.Errorf("b.txt: %q, %v", text, err)
+	}
+}
+
+func TestAFailingCommandFailsTheFenceAtItsLine(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		lines  []string
+		line   int // the first of lines is 6
+		code   int
+		output string
+	}{
+		{"verb", []string{"echo before", "code 7", "echo after"}, 7, 7, "before\nas told\n"},
+		{"not an exit error", []string{"fail"}, 6, 1, "fail: it is taken\n"},
+		{"builtin", []string{"", "test a = b"}, 7, 1, ""},
+		{"in a function", []string{"f() { code 5; echo not reached; }", "f"}, 7, 5, "as told\n"},
+		{"in a pipe", []string{"code 4 | cat"}, 6, 4, "as told\n"},
+		{"in a substitution", []string{"x=$(code 6)"}, 6, 6, "as told\n"},
+		{"negated", []string{"! echo a"}, 6, 1, "a\n"},
+		{"exit", []string{"exit 9"}, 6, 9, ""},
+		{"unknown word", []string{"nosuch"}, 6, 127, "nosuch: no such word; this scenario runs no programs, it has args, cat, code, fail, getenv\n"},
+		{"sleep", []string{"sleep 1"}, 6, 2, "sleep: a scenario does not wait by the clock: use eventually DURATION COMMAND, which looks again at each event\n"},
+		{"unset variable", []string{"echo $nosuch"}, 6, 1, "nosuch: unbound variable\n"},
+		{"usage of eventually", []string{"eventually soon true"}, 6, 2, "eventually: \"soon\" is no duration like 30s; usage: eventually DURATION COMMAND [ARG...]\n"},
+		{"usage of record", []string{"record a b"}, 6, 2, "record: usage: record FILE WATCHER [ARG...] -- COMMAND [ARG...]\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			for _, kind := range []string{"run", "check", "solve"} {
+				r, err := play(t, script(t, kind, tt.lines...), engine.Options{})
+				e := stepError(t, err, tt.line)
+				c, ok := errors.AsType[*engine.CommandError](err)
+				if !ok || c.Code != tt.code || e.Step != "Step" || e.File != "test.md" {
+					t.Errorf("%s: got %v, want exit status %d", kind, err, tt.code)
+				}
+				if got := r.output(0); got != tt.output {
+					t.Errorf("%s: got output %q, want %q", kind, got, tt.output)
+				}
+			}
+		})
+	}
+}
+
+func TestWhatMayFailDoesNotFailTheFence(t *testing.T) {
+	t.Parallel()
+	r, err := play(t, script(t, "check",
+		"! code 1", "code 2 || true", "if code 3; then exit 1; fi", "exit 0", "code 4"), engine.Options{})
+	if err != nil {
+		t.Error(err, r.output(0))
+	}
+}
+
+func TestTheFirstFailingStepEndsTheRun(t *testing.T) {
+	t.Parallel()
+	r, err := play(t, parsed(t,
+		"## One", "~~~sh run", "say it is", "say \"so  far\"", "echo quiet", "~~~",
+		"## Two", "~~~sh run", "code 1", "~~~",
+		"## Three", "~~~sh run", "echo", "~~~"), engine.Options{})
+	if e := stepError(t, err, 12); e.Step != "Two" {
+		t.Errorf("got step %q", e.Step)
+	}
+	if len(r.finished) != 2 || r.finished[0].Err != nil || r.finished[1].Err == nil || r.end.Steps != 1 {
+		t.Errorf("got %+v", r)
+	}
+	if got := strings.Join(r.finished[0].Said, "|"); got != "it is|so  far" {
+		t.Errorf("said %q", got)
+	}
+}
+
+func TestFinallyRunsTheBegunStepsLastFirst(t *testing.T) {
+	t.Parallel()
+	s := parsed(t,
+		"## One", "~~~sh finally", "say one", "~~~",
+		"## Two", "~~~sh finally", "code 3", "~~~", "~~~sh run", "code 1", "~~~",
+		"## Three", "~~~sh finally", "say three", "~~~")
+	r, err := play(t, s, engine.Options{})
+	if e := stepError(t, err, 13); e.Step != "Two" {
+		t.Errorf("the run's own failure is hidden by %v", err)
+	}
+	var got []string
+	for _, f := range r.finished {
+		got = append(got, fmt.Sprintf("%s %t %t", f.Name, f.Finally, f.Err == nil))
+	}
+	if want := "One false true, Two false false, Two true false, One true true"; strings.Join(got, ", ") != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	r, err = play(t, parsed(t, "## One", "~~~sh finally", "code 3", "~~~"), engine.Options{})
+	stepError(t, err, 6)
+	if r.end.Steps != 1 {
+		t.Errorf("got %d good steps", r.end.Steps)
+	}
+}
+
+func TestFilesLieInTheWorkingDirectoryBeforeTheStepRuns(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r, err := play(t, parsed(t,
+		"## One", "~~~sh run", "cat deep/er/a.yaml", "! cat b.csv", "~~~", "~~~yaml file=deep/er/a.yaml", "a: 1", "~~~",
+		"## Two", "~~~csv file=b.csv", "x,y", "~~~", "~~~yaml file=deep/er/a.yaml", "a: 2", "~~~", "~~~sh run", "cat b.csv", "cat deep/er/a.yaml", "~~~",
+	), engine.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err, r.output(0))
+	}
+	if got := r.output(1); got != "x,y\na: 2\n" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestAFileFenceDoesNotFollowALinkOut(t *testing.T) {
+	t.Parallel()
+	dir, out := t.TempDir(), t.TempDir()
+	if err := os.Symlink(out, filepath.Join(dir, "link")); err != nil {
+		t.Skip("no symbolic links here: ", err)
+	}
+	_, err := play(t, parsed(t, "## One", "~~~yaml file=link/a", "a", "~~~"), engine.Options{Dir: dir})
+	stepError(t, err, 5)
+	if files, _ := os.ReadDir(out); len(files) > 0 {
+		t.Errorf("it wrote %v", files)
+	}
+}
+
+func TestEventuallyLooksAgainAtEachEvent(t *testing.T) {
+	t.Parallel()
+	c := clock.NewFrozen(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)) // time never passes: only events wake it
+	bus := event.New(c, 0)
+	var looks atomic.Int32
+	ready := func(ctx context.Context, c verb.Call) error {
+		n := looks.Add(1)
+		fmt.Fprintf(c.Stdout, "look %d\n", n)
+		fmt.Fprintf(c.Stderr, "warning %d\n", n)
+		if n < 4 {
+			bus.Publish(ctx, sim.Event{What: "changed"}) // while it looks: must not be missed
+			return &verb.ExitError{Code: 1}
+		}
+		return nil
+	}
+	r, err := play(t, script(t, "check",
+		"is() { false_until=1; ready; test $# = 2; }",
+		`got=$(eventually 30s is a 'b  c' 2>/dev/null)`,
+		`test "$got" = "look 4"`,
+		"eventually 1s test a = a",
+	), engine.Options{Clock: c, Bus: bus, Verbs: map[string]verb.Verb{"ready": ready}})
+	if err != nil {
+		t.Fatal(err, r.output(0))
+	}
+	if looks.Load() != 4 {
+		t.Errorf("looked %d times", looks.Load())
+	}
+}
+
+// advance moves c until the run has ended.
+func advance(ctx context.Context, c *clock.Clock) {
+	for ctx.Err() == nil {
+		if err := c.Advance(ctx, 100*time.Millisecond); err != nil {
+			return
+		}
+	}
+}
+
+func TestEventuallyFailsWithTheLastOutputWhenItsProductTimeIsOver(t *testing.T) {
+	t.Parallel()
+	c := clock.NewFrozen(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { advance(ctx, c) })
+	began := c.Now()
+	n := 0
+	never := func(_ context.Context, c verb.Call) error {
+		n++
+		fmt.Fprintf(c.Stdout, "state %d\n", n)
+		return &verb.ExitError{Code: 8}
+	}
+	r, err := play(t, script(t, "check", "never_() { never; true; }", "eventually 2m never_ x"),
+		engine.Options{Clock: c, Verbs: map[string]verb.Verb{"never": never}})
+	stop()
+	wg.Wait()
+	stepError(t, err, 7)
+	if passed := c.Now().Sub(began); passed < 2*time.Minute {
+		t.Errorf("it gave up after %s", passed)
+	}
+	want := fmt.Sprintf("state %d\neventually: not so within 2m0s, looked %d times, the last ended with exit status 8: never_ x\n", n, n)
+	if got := r.output(0); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestConsistentlyHoldsOrFailsAtOnce(t *testing.T) {
+	t.Parallel()
+	c := clock.NewFrozen(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { advance(ctx, c) })
+	defer wg.Wait()
+	defer stop()
+	n := 0
+	thrice := func(_ context.Context, c verb.Call) error {
+		n++
+		fmt.Fprintf(c.Stdout, "state %d\n", n)
+		if n > 3 {
+			return &verb.ExitError{Code: 1}
+		}
+		return nil
+	}
+	r, err := play(t, script(t, "check", "consistently 1m echo fine", "consistently 1h thrice"),
+		engine.Options{Clock: c, Verbs: map[string]verb.Verb{"thrice": thrice}})
+	stepError(t, err, 7)
+	want := "fine\nstate 4\nconsistently: no longer so within 1h0m0s, after it had held 3 times: thrice\n"
+	if got := r.output(0); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestRecordWritesWhatAWatcherSeesWhileACommandRuns(t *testing.T) {
+	t.Parallel()
+	change, seen := make(chan string), make(chan struct{})
+	verbs := map[string]verb.Verb{
+		"watch": func(ctx context.Context, c verb.Call) error {
+			fmt.Fprintln(c.Stdout, "first", c.Args)
+			for {
+				select {
+				case s := <-change:
+					fmt.Fprintln(c.Stdout, s)
+					seen <- struct{}{}
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+		},
+		"roll": func(_ context.Context, c verb.Call) error {
+			for _, s := range c.Args {
+				change <- s
+				<-seen
+			}
+			return nil
+		},
+		"quit": func(_ context.Context, c verb.Call) error {
+			fmt.Fprintln(c.Stdout, "bye")
+			return nil
+		},
+		"dead": func(context.Context, verb.Call) error { return nil },
+	}
+	r, err := play(t, script(t, "check", "record seen.txt watch a -- roll x y", "cat seen.txt", "! record other.txt watch -- code 3", "record none.txt dead -- args"),
+		engine.Options{Verbs: verbs})
+	stepError(t, err, 9)
+	want := "first [a]\nx\ny\nas told\nrecord: dead ended (<nil>) before it printed anything; args was not started\n"
+	if got := r.output(0); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestCancelRunsFinallyAndGivesTheContextsError(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	begun, ended := make(chan struct{}), make(chan struct{})
+	verbs := map[string]verb.Verb{
+		"daemon": func(ctx context.Context, _ verb.Call) error {
+			close(begun)
+			defer close(ended)
+			<-ctx.Done()
+			return ctx.Err()
+		},
+		"hang": func(ctx context.Context, _ verb.Call) error {
+			<-begun
+			cancel()
+			<-ctx.Done()
+			return ctx.Err()
+		},
+		"alive": func(ctx context.Context, _ verb.Call) error {
+			<-ended // background jobs end before the clean-up
+			return ctx.Err()
+		},
+	}
+	r := &record{}
+	err := engine.Run(ctx, parsed(t,
+		"## One", "~~~sh finally", "alive", "say \"cleaned $x\"", "~~~", "~~~sh run", "x=1", "daemon &", "f() { hang || true; x=2; }", "f", "x=3", "~~~",
+		"## Two", "~~~sh run", "echo", "~~~",
+	), engine.Options{Dir: t.TempDir(), Verbs: verbs, Report: r})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if len(r.finished) != 2 || !r.finished[1].Finally || r.finished[1].Err != nil || strings.Join(r.finished[1].Said, "") != "cleaned 1" {
+		t.Errorf("got %+v", r.finished)
+	}
+}
+
+func TestProgramsOnPathRunUnlessRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := script(t, "run", `cd /; `+`"$EXE" -test.list=TestProgramsOnPath`)
+	if err := engine.Run(t.Context(), s, engine.Options{Dir: dir, Env: map[string]string{"EXE": filepath.ToSlash(exe)}}); err != nil {
+		t.Error(err)
+	}
+	err = engine.Run(t.Context(), s, engine.Options{Dir: dir, Env: map[string]string{"EXE": exe}, NoExec: true})
+	stepError(t, err, 6)
+}
+
+func TestAVerbCannotTakeAShellsWord(t *testing.T) {
+	t.Parallel()
+	for _, word := range []string{"eventually", "say", "echo"} {
+		err := engine.Run(t.Context(), script(t, "run", "true"), engine.Options{
+			Dir: t.TempDir(), Verbs: map[string]verb.Verb{word: func(context.Context, verb.Call) error { return nil }},
+		})
+		if err == nil {
+			t.Errorf("%s was taken", word)
+		}
+	}
+}
