@@ -39,18 +39,19 @@ func (c Component) check() error {
 type trust struct {
 	mu         sync.RWMutex
 	components map[sim.KeyID]Component
-	revoked    map[sim.KeyID]bool
+	revoked    map[sim.KeyID]sim.Label // whose they were; "": nobody's
 }
 
-// find gives the component of a key: Unauthenticated if nobody knows the key, Forbidden if it was revoked.
+// find gives the component of a key: Unauthenticated if nobody knows the key, Forbidden, with the label that it had, if
+// it was revoked.
 func (t *trust) find(k sim.KeyID) (Component, error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if c, ok := t.components[k]; ok {
 		return c, nil
 	}
-	if t.revoked[k] {
-		return Component{}, errRevoked()
+	if label, ok := t.revoked[k]; ok {
+		return Component{Key: k, Label: label}, errRevoked()
 	}
 	return Component{}, sim.Errorf(sim.Unauthenticated, "the token is signed by a key that this DPM does not know").
 		WithHelp("use the values.yaml of this very environment; the key ids are under Authorized Components")
@@ -82,14 +83,13 @@ func (s *Server) Authorize(ctx context.Context, c Component) error {
 	cause := event.Cause(ctx)
 	return s.do(ctx, func(t *turn) error {
 		known, err := t.find(c.Key)
-		switch sim.KindOf(err) {
-		case sim.Forbidden:
+		if sim.KindOf(err) == sim.Forbidden {
 			return sim.Errorf(sim.Conflict, "key %s was revoked", c.Key).WithHelp("a revoked key never comes back: generate a new one")
-		case sim.Unauthenticated: // new
-		default:
-			if known.Label != c.Label {
-				return sim.Errorf(sim.Conflict, "key %s belongs to the DPE %q", c.Key, string(known.Label)).WithHelp("generate a key for each DPE")
-			}
+		}
+		if err == nil && known.Label != c.Label {
+			return sim.Errorf(sim.Conflict, "key %s belongs to the DPE %q", c.Key, string(known.Label)).WithHelp("generate a key for each DPE")
+		}
+		if err == nil {
 			return nil
 		}
 		c.AuthorizedAt = t.now
@@ -134,7 +134,7 @@ func (s *Server) Revoke(ctx context.Context, k sim.KeyID) error {
 			s.trust.mu.Lock()
 			_, had := s.trust.components[k]
 			delete(s.trust.components, k)
-			s.trust.revoked[k] = true
+			s.trust.revoked[k] = c.Label
 			s.trust.mu.Unlock()
 			if had {
 				seq = s.publish(cause, c.Label, "component revoked", map[string]string{"key_id": string(k)})
@@ -160,7 +160,7 @@ func (s *Server) Components(context.Context) ([]Component, error) {
 
 // loadTrust reads who may connect.
 func (s *Server) loadTrust(ctx context.Context) error {
-	s.trust.components, s.trust.revoked = map[sim.KeyID]Component{}, map[sim.KeyID]bool{}
+	s.trust.components, s.trust.revoked = map[sim.KeyID]Component{}, map[sim.KeyID]sim.Label{}
 	return s.db.View(ctx, func(tx *sqlite.Tx) error {
 		rows, err := tx.QueryContext(ctx, `SELECT key_id, label, public_jwk, authorized_ms FROM components ORDER BY key_id`)
 		components, err := sqlite.Collect(rows, err, scanComponent)
@@ -170,10 +170,10 @@ func (s *Server) loadTrust(ctx context.Context) error {
 		for _, c := range components {
 			s.trust.components[c.Key] = c
 		}
-		rows, err = tx.QueryContext(ctx, `SELECT key_id FROM revoked_keys ORDER BY key_id`)
-		keys, err := sqlite.Collect(rows, err, scanKey)
-		for _, k := range keys {
-			s.trust.revoked[k] = true
+		rows, err = tx.QueryContext(ctx, `SELECT key_id, label FROM revoked_keys ORDER BY key_id`)
+		revoked, err := sqlite.Collect(rows, err, scanRevoked)
+		for _, c := range revoked {
+			s.trust.revoked[c.Key] = c.Label
 		}
 		return err
 	})
@@ -194,7 +194,7 @@ func scanComponent(r *sql.Rows) (Component, error) {
 	return c, c.check()
 }
 
-func scanKey(r *sql.Rows) (k sim.KeyID, err error) {
-	err = r.Scan(&k)
-	return k, err
+func scanRevoked(r *sql.Rows) (c Component, err error) {
+	err = r.Scan(&c.Key, &c.Label)
+	return c, err
 }

@@ -243,6 +243,9 @@ func TestARevokedKeyEndsItsStreamsAtOnceAndForEver(t *testing.T) {
 		}
 	}
 	refusal()
+	if ev := r.await(t, gone.Seq, "engine refused"); ev.DPE != "finance" || ev.Detail["kind"] != "forbidden" || ev.Detail["key_id"] != string(id) {
+		t.Errorf("event is %+v", ev)
+	}
 	r.close(t)
 	r.start(t)
 	refusal()

@@ -78,7 +78,7 @@ func (s *Server) interceptStream(srv any, stream grpc.ServerStream, info *grpc.S
 	if err == nil {
 		err = next(srv, &callerStream{ServerStream: stream, ctx: context.WithValue(stream.Context(), callerKey{}, c)})
 	} else {
-		s.refused(stream.Context(), "", "", err)
+		s.refused(stream.Context(), c, err)
 	}
 	return s.answer(info.FullMethod, err)
 }

@@ -1,6 +1,7 @@
 package dpm_test
 
 import (
+	"database/sql"
 	"errors"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/dpesim/dpesim/dpm"
 	dpmv1 "github.com/dpesim/dpesim/dpm/v1"
+	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/fault"
 )
 
@@ -258,5 +260,48 @@ func TestFaultsBreakDispatchAndEventsButLoseNoJob(t *testing.T) {
 	}
 	if got := r.job(t, j.ID); got.State != dpm.Success {
 		t.Errorf("job is %s", got.State)
+	}
+}
+
+func TestWhatCouldNotBeStoredWasToldToNobody(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	key := r.authorize(t, "finance")
+	e := r.connect(t, key, "finance", "finance-0")
+	e.credit(t, 2)
+	held := r.submit(t, profile)
+	c := e.command(t)
+	db, err := sql.Open("sqlite", r.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(r.ctx, `CREATE TRIGGER full BEFORE INSERT ON jobs BEGIN SELECT RAISE(ABORT, 'disk full'); END`); err != nil {
+		t.Fatal(err)
+	}
+	seq := r.bus.Last()
+	if _, err := r.server.Submit(r.ctx, profile); err == nil || sim.KindOf(err) != sim.Internal {
+		t.Fatalf("Submit: %v, want Internal", err)
+	}
+	if m, err := e.end(t); status.Code(err) != codes.Unavailable || len(m) != 0 {
+		t.Errorf("the stream ended with %v, %v; want Unavailable and no command", m, err)
+	}
+	for _, ev := range r.bus.Since(seq) {
+		if strings.HasPrefix(ev.What, "job ") {
+			t.Errorf("the bus was told %+v", ev)
+		}
+	}
+	if _, err := db.ExecContext(r.ctx, `DROP TRIGGER full`); err != nil {
+		t.Fatal(err)
+	}
+	e = r.connect(t, key, "finance", "finance-0")
+	e.report(t, succeeded(c))
+	if got := e.receipt(t); !got.GetAccepted() {
+		t.Errorf("the result of the job that was stored: %v", got)
+	}
+	next := r.submit(t, profile)
+	jobs, err := r.server.Jobs(r.ctx, dpm.JobFilter{})
+	if err != nil || len(jobs) != 2 || jobs[0].ID != held.ID || jobs[1].ID != next.ID {
+		t.Errorf("jobs are %+v, %v; want %s and %s", jobs, err, held.ID, next.ID)
 	}
 }

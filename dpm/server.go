@@ -165,7 +165,7 @@ func (s *Server) Serve(ctx context.Context) error {
 func (s *Server) Close() error {
 	s.closing.Do(func() {
 		s.health.Shutdown()
-		_ = s.do(s.ctx, func(t *turn) error { t.endAll(restarting()); return nil }) // fails only if it has stopped
+		_ = s.do(s.ctx, func(t *turn) error { t.endAll(); return nil }) // fails only if it has stopped
 		ctx, cancel := context.WithTimeout(s.ctx, grace)
 		defer cancel()
 		cut := context.AfterFunc(ctx, s.grpc.Stop)

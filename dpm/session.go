@@ -170,7 +170,7 @@ func (s *Server) welcome(ctx context.Context, who Component, in <-chan received)
 	}
 	e, err := s.hello(ctx, who, in, remote)
 	if err != nil {
-		s.refused(ctx, who.Label, who.Key, err)
+		s.refused(ctx, who, err)
 	}
 	return e, err
 }
@@ -238,18 +238,18 @@ func errGone() error {
 	return sim.Errorf(sim.Unavailable, "the connection to the engine broke").WithHelp("connect again")
 }
 
-// refused tells that somebody was not let in.
-func (s *Server) refused(ctx context.Context, label sim.Label, key sim.KeyID, err error) {
+// refused tells that somebody was not let in. who is zero if the token does not say.
+func (s *Server) refused(ctx context.Context, who Component, err error) {
 	msg, _ := sim.Explain(err)
 	detail := map[string]string{"reason": msg, "kind": sim.KindOf(err).String()}
-	if key != "" {
-		detail["key_id"] = string(key)
+	if who.Key != "" {
+		detail["key_id"] = string(who.Key)
 	}
 	if p, ok := peer.FromContext(ctx); ok {
 		detail["remote"] = p.Addr.String()
 	}
-	s.publish(0, label, "engine refused", detail)
-	s.opts.Log.Info("engine refused", "environment", s.opts.Environment, "dpe", label, "err", err)
+	s.publish(0, who.Label, "engine refused", detail)
+	s.opts.Log.Info("engine refused", "environment", s.opts.Environment, "dpe", who.Label, "err", err)
 }
 
 func revoked() *dpmv1.Goodbye {

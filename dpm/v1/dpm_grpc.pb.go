@@ -40,7 +40,7 @@ const (
 type EngineServiceClient interface {
 	// Connect is the one stream of a replica. The engine sends Hello first; DPM answers Welcome, or ends the stream with
 	// INVALID_ARGUMENT (bad hello), PERMISSION_DENIED (label of another component), ALREADY_EXISTS (this replica is
-	// connected) or FAILED_PRECONDITION (release too old).
+	// connected). Later it may end with UNAVAILABLE: connect again.
 	Connect(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConnectRequest, ConnectResponse], error)
 }
 
@@ -77,7 +77,7 @@ type EngineService_ConnectClient = grpc.BidiStreamingClient[ConnectRequest, Conn
 type EngineServiceServer interface {
 	// Connect is the one stream of a replica. The engine sends Hello first; DPM answers Welcome, or ends the stream with
 	// INVALID_ARGUMENT (bad hello), PERMISSION_DENIED (label of another component), ALREADY_EXISTS (this replica is
-	// connected) or FAILED_PRECONDITION (release too old).
+	// connected). Later it may end with UNAVAILABLE: connect again.
 	Connect(grpc.BidiStreamingServer[ConnectRequest, ConnectResponse]) error
 	mustEmbedUnimplementedEngineServiceServer()
 }
