@@ -1,0 +1,254 @@
+package portal_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dpesim/dpesim/portal"
+	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/clock"
+	"github.com/dpesim/dpesim/sim/draw"
+	"github.com/dpesim/dpesim/sim/event"
+	"github.com/dpesim/dpesim/sim/fault"
+)
+
+// testCA is any PEM block: the portal hands it on, unread.
+const testCA = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
+
+// cloud is a cloud without services: what the test says is connected.
+type cloud struct {
+	bus *event.Bus
+
+	mu          sync.Mutex
+	engines     map[sim.EnvironmentID][]api.Engine
+	credentials map[sim.EnvironmentID][]api.Credential
+	jobs        map[sim.EnvironmentID][]api.Job
+	checks      []api.Check
+}
+
+func newCloud(bus *event.Bus) *cloud {
+	return &cloud{
+		bus: bus, engines: map[sim.EnvironmentID][]api.Engine{}, credentials: map[sim.EnvironmentID][]api.Credential{},
+		jobs: map[sim.EnvironmentID][]api.Job{}, checks: []api.Check{{Name: "registry", OK: true}},
+	}
+}
+
+func (c *cloud) Endpoints(env sim.EnvironmentID) api.Endpoints {
+	return api.Endpoints{
+		DPM: "https://dpm-grpc-" + string(env) + ".dpesim.localhost:8443", ObjectStorage: "https://minio-" + string(env) + ".dpesim.localhost:8443",
+		Registry: "localhost:8443", CA: testCA,
+	}
+}
+
+func (c *cloud) Engines(_ context.Context, env sim.EnvironmentID) ([]api.Engine, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.engines[env]), nil
+}
+
+// connect says which engines are connected, and tells of it as a DPM does.
+func (c *cloud) connect(ctx context.Context, env sim.EnvironmentID, engines ...api.Engine) sim.Event {
+	c.mu.Lock()
+	c.engines[env] = engines
+	c.mu.Unlock()
+	return c.bus.Publish(ctx, sim.Event{Part: sim.PartDPM, Environment: env, What: "engine connected"})
+}
+
+func (c *cloud) Credentials(_ context.Context, env sim.EnvironmentID) ([]api.Credential, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.credentials[env], nil
+}
+
+func (c *cloud) SubmitJob(_ context.Context, env sim.EnvironmentID, s api.JobSpec) (api.Job, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	j := api.Job{ID: sim.JobID("job-" + string(rune('a'+len(c.jobs[env])))), Spec: s, State: api.JobEnqueued, Created: epoch}
+	c.jobs[env] = append([]api.Job{j}, c.jobs[env]...)
+	return j, nil
+}
+
+func (c *cloud) Job(_ context.Context, env sim.EnvironmentID, id sim.JobID) (api.Job, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, j := range c.jobs[env] {
+		if j.ID == id {
+			return j, nil
+		}
+	}
+	return api.Job{}, sim.Errorf(sim.NotFound, "there is no job %q", string(id))
+}
+
+func (c *cloud) Jobs(_ context.Context, env sim.EnvironmentID) ([]api.Job, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.jobs[env], nil
+}
+
+func (c *cloud) Ready(context.Context) []api.Check {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.checks)
+}
+
+// epoch is when the tests' time stands.
+var epoch = time.Date(2026, 3, 4, 9, 0, 0, 0, time.UTC)
+
+// sut is a portal that serves, and what is around it.
+type sut struct {
+	*portal.Portal
+	*api.Client
+	cloud  *cloud
+	bus    *event.Bus
+	clock  *clock.Clock
+	faults *fault.Set
+	log    *logBuffer
+}
+
+// logBuffer keeps what is logged. It is safe for concurrent use.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func options(t testing.TB, path string) (portal.Options, *sut) {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &sut{clock: clock.NewFrozen(epoch), log: &logBuffer{}}
+	s.bus = event.New(s.clock, 1<<12)
+	s.cloud = newCloud(s.bus)
+	d := draw.New(1)
+	s.faults = fault.New(s.clock, d)
+	return portal.Options{
+		Path: path, Listener: l, Hosts: []string{"portal.dpesim.localhost"}, Cloud: s.cloud, Clock: s.clock, Bus: s.bus, Draw: d,
+		Faults: s.faults, Log: slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}, s
+}
+
+// start gives a portal that serves until the test ends.
+func start(t testing.TB) *sut {
+	t.Helper()
+	return startAt(t, filepath.Join(t.TempDir(), "portal.db"))
+}
+
+func startAt(t testing.TB, path string) *sut {
+	t.Helper()
+	o, s := options(t, path)
+	p, err := portal.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Portal = p
+	s.Client = &api.Client{BaseURL: p.URL(), HTTP: &http.Client{Transport: &http.Transport{}}}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- p.Serve(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+		if err := p.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		s.HTTP.CloseIdleConnections()
+	})
+	return s
+}
+
+// reconcile settles what is wanted, as sim/stack does once it has made it so.
+func (s *sut) reconcile(t testing.TB) {
+	t.Helper()
+	intents, err := s.Intents(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, in := range intents {
+		if err := s.Settled(t.Context(), in); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// environment creates an environment that is ready.
+func (s *sut) environment(t testing.TB, spec api.EnvironmentSpec) api.Environment {
+	t.Helper()
+	e := must(s.CreateEnvironment(t.Context(), spec))(t)
+	s.reconcile(t)
+	return must(s.Environment(t.Context(), e.ID))(t)
+}
+
+// must fails the test on an error.
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("%v (%+v)", err, err)
+		}
+		return v
+	}
+}
+
+// wait waits for an event that fits, from the first one on.
+func (s *sut) wait(t testing.TB, fits func(sim.Event) bool) sim.Event {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	sub := s.bus.Subscribe(0)
+	for {
+		e, err := sub.Next(ctx)
+		if err != nil {
+			t.Fatalf("the event did not come: %v; there were %v", err, whats(s.bus.Since(0)))
+		}
+		if fits(e) {
+			return e
+		}
+	}
+}
+
+func whats(events []sim.Event) []string {
+	var out []string
+	for _, e := range events {
+		out = append(out, e.What)
+	}
+	return out
+}
+
+// status waits for a change of a DPE's status to a state with that many replicas.
+func (s *sut) status(t testing.TB, to api.State, replicas string, after uint64) sim.Event {
+	t.Helper()
+	return s.wait(t, func(e sim.Event) bool {
+		return e.Seq > after && e.What == "dpe status changed" && e.Detail["to"] == string(to) && e.Detail["replicas"] == replicas
+	})
+}
+
+func engine(d api.DPE, replica string) api.Engine {
+	return api.Engine{
+		Label: d.Label, Replica: sim.ReplicaID(string(d.Label) + "-" + replica), Version: d.Release, Drivers: d.Drivers, Slots: 2,
+		Revision: d.Revision, Remote: "10.1.2.3:40001", ConnectedAt: epoch,
+	}
+}

@@ -1,0 +1,617 @@
+package portal_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/dpesim/dpesim/portal"
+	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/event"
+	"github.com/dpesim/dpesim/sim/fault"
+	"github.com/dpesim/dpesim/sim/jwk"
+)
+
+// wantError checks an error's kind, and that its words hold all of words.
+func wantError(t *testing.T, err error, kind sim.Kind, words ...string) {
+	t.Helper()
+	e, ok := errors.AsType[*sim.Error](err)
+	if !ok || e.Kind != kind {
+		t.Fatalf("error is %v (%v), want kind %v", err, sim.KindOf(err), kind)
+	}
+	for _, w := range words {
+		if !strings.Contains(e.Msg+" "+e.Help, w) {
+			t.Errorf("error %q, help %q: does not say %q", e.Msg, e.Help, w)
+		}
+	}
+}
+
+func TestNewPortalHasAcmeWithItsAgreements(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	o := must(s.Organisation(t.Context()))(t)
+	want := api.Organisation{
+		Name: "Acme", Contract: api.Contract{EnginesPerEnvironment: 5},
+		Licence: api.Licence{ReplicasPerEnvironment: 10, Expires: epoch.AddDate(1, 0, 0)}, Usage: []api.EnvironmentUsage{},
+	}
+	if d := cmp.Diff(want, o); d != "" {
+		t.Error(d)
+	}
+	if got := must(s.Releases(t.Context()))(t); !slices.Contains(got, "15.3.0") {
+		t.Errorf("releases are %v", got)
+	}
+	if d := cmp.Diff(sim.Drivers(), must(s.Client.Drivers(t.Context()))(t)); d != "" {
+		t.Error(d)
+	}
+	table := must(s.Sizing(t.Context()))(t)
+	if len(table) != 3 || table[1] != (api.Sizing{Tier: "M", CPURequest: "1000m", CPULimit: "1500m", MemoryRequest: "3000Mi", MemoryLimit: "3000Mi", Disk: "350Gi"}) {
+		t.Errorf("sizing is %+v", table)
+	}
+}
+
+func TestEnvironmentIsCreatingUntilSettledAndGoneWhenDeleted(t *testing.T) {
+	t.Parallel()
+	s, ctx := start(t), t.Context()
+	e := must(s.CreateEnvironment(ctx, api.EnvironmentSpec{Name: " Acme Production "}))(t)
+	if e.ID != "acme-production" || e.Name != "Acme Production" || e.Phase != api.PhaseCreating || e.Release != "15.3.0" || e.Tier != "S" || e.Cloud != "azure" || e.Region != "westeurope" {
+		t.Errorf("created %+v", e)
+	}
+	_, err := s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance"})
+	wantError(t, err, sim.Conflict, "still being created", "initial creation")
+	_, err = s.CreateEnvironment(ctx, api.EnvironmentSpec{Name: "acme  production"})
+	wantError(t, err, sim.Conflict, "Acme Production", "acme-production")
+
+	stale := must(s.Intents(ctx))(t)[0]
+	s.reconcile(t)
+	if got := must(s.Environment(ctx, e.ID))(t); got.Phase != api.PhaseReady {
+		t.Errorf("phase after Settled is %s", got.Phase)
+	}
+	if got := must(s.DeleteEnvironment(ctx, e.ID))(t); got.Phase != api.PhaseDeleting {
+		t.Errorf("phase after DELETE is %s", got.Phase)
+	}
+	if err := s.Settled(ctx, stale); err != nil {
+		t.Fatal(err)
+	}
+	if got := must(s.Environment(ctx, e.ID))(t); got.Phase != api.PhaseDeleting {
+		t.Errorf("a stale intent settled phase %s", got.Phase)
+	}
+	s.reconcile(t)
+	_, err = s.Environment(ctx, e.ID)
+	wantError(t, err, sim.NotFound, "acme-production")
+	want := []string{"environment created", "environment ready", "environment deletion requested", "environment deleted"}
+	events := s.bus.Since(0)
+	if d := cmp.Diff(want, whats(events)); d != "" {
+		t.Error(d)
+	}
+	if events[1].Cause != events[0].Seq || events[3].Cause != events[2].Seq {
+		t.Errorf("causes do not chain: %+v", events)
+	}
+}
+
+func TestEnvironmentSpecIsChecked(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for name, c := range map[string]struct {
+		spec  api.EnvironmentSpec
+		words string
+	}{
+		"no name":          {api.EnvironmentSpec{Name: "  "}, "name is missing"},
+		"no letters":       {api.EnvironmentSpec{Name: "!!!"}, "host name"},
+		"long name":        {api.EnvironmentSpec{Name: strings.Repeat("a", 101)}, "longer than 100"},
+		"control":          {api.EnvironmentSpec{Name: "a\x00b"}, "printed"},
+		"unknown release":  {api.EnvironmentSpec{Name: "a", Release: "99.0.0"}, "15.3.0"},
+		"broken release":   {api.EnvironmentSpec{Name: "a", Release: "new"}, "MAJOR.MINOR.PATCH"},
+		"unknown tier":     {api.EnvironmentSpec{Name: "a", Tier: "XL"}, "sizing tier"},
+		"unknown location": {api.EnvironmentSpec{Name: "a", Cloud: "azure", Region: "eu-central-1"}, "aws/eu-central-1"},
+	} {
+		_, err := s.CreateEnvironment(t.Context(), c.spec)
+		t.Run(name, func(t *testing.T) { wantError(t, err, sim.Invalid, c.words) })
+	}
+}
+
+func TestDPEIsAddedWithWhatItNeeds(t *testing.T) {
+	t.Parallel()
+	s, ctx := start(t), t.Context()
+	e := s.environment(t, api.EnvironmentSpec{Name: "Prod", Release: "15.1.0", Tier: sim.TierM})
+	d := must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance Warehouse", Drivers: []sim.Driver{"s3", "postgresql"}, Replicas: 2}))(t)
+	want := api.DPE{
+		Environment: "prod", Label: "finance-warehouse", Name: "Finance Warehouse", Drivers: []sim.Driver{"postgresql", "s3"}, Replicas: 2,
+		Release: "15.1.0", Revision: 1, KeyID: d.KeyID, Created: epoch,
+		Status: api.Status{
+			State: api.StateNotConnected, Colour: api.Orange, Message: "DPE isn't connected yet", Detail: "0 of 2 replicas connected",
+			ReplicasWanted: 2, Differences: []api.Difference{}, Running: []sim.Release{}, Platform: "15.1.0",
+		},
+	}
+	if diff := cmp.Diff(want, d); diff != "" {
+		t.Error(diff)
+	}
+	in := must(s.Intents(ctx))(t)[0]
+	if len(in.DPEs) != 1 {
+		t.Fatalf("intent is %+v", in)
+	}
+	x := in.DPEs[0]
+	if x.Label != d.Label || x.KeyID != d.KeyID || jwk.Fingerprint(x.PublicKey) != d.KeyID || x.AccessKey == "" || x.SecretKey == "" || x.RegistryToken == "" {
+		t.Errorf("intent of the DPE is incomplete: %+v", x)
+	}
+	values := string(must(s.Values(ctx, e.ID, d.Label, ""))(t))
+	for _, secret := range []sim.Secret{x.SecretKey, x.RegistryToken} {
+		if !strings.Contains(values, secret.Reveal()) {
+			t.Error("values.yaml lacks a secret of the intent")
+		}
+	}
+	if token := must(s.RegistryToken(ctx, e.ID, d.Label))(t); !token.Equal(x.RegistryToken) {
+		t.Error("the registry token is not that of the intent")
+	}
+	if ca := must(s.CA(ctx, e.ID))(t); string(ca) != testCA {
+		t.Errorf("CA is %q", ca)
+	}
+	o := must(s.ObjectStorage(ctx, e.ID))(t)
+	if o.AccessKey != in.Operator.AccessKey || !o.SecretKey.Equal(in.Operator.SecretKey) || o.Endpoint != s.cloud.Endpoints(e.ID).ObjectStorage {
+		t.Errorf("object storage is %+v", o)
+	}
+	if got := must(s.DPEs(ctx, e.ID))(t); len(got) != 1 || got[0].Label != d.Label {
+		t.Errorf("list is %+v", got)
+	}
+	if got := must(s.DPE(ctx, e.ID, d.Label))(t); cmp.Diff(d, got) != "" {
+		t.Error(cmp.Diff(d, got))
+	}
+	cmds := must(s.Commands(ctx, e.ID, d.Label))(t)
+	if want := "helm upgrade --install finance-warehouse oci://localhost:8443/charts/dpe --version 15.1.0 --namespace dpe --create-namespace -f values.yaml --ca-file ca.pem --wait --timeout 5m"; cmds.Install[1].Command != want {
+		t.Errorf("install command is %s", cmds.Install[1].Command)
+	}
+	if want := "helm registry login localhost:8443 --username " + x.RegistryUser + " --password-stdin --ca-file ca.pem < registry-token"; cmds.Install[0].Command != want {
+		t.Errorf("login command is %s", cmds.Install[0].Command)
+	}
+}
+
+func TestLimitsSayWhatIsUsedByWhom(t *testing.T) {
+	t.Parallel()
+	s, ctx := start(t), t.Context()
+	e := s.environment(t, api.EnvironmentSpec{Name: "Prod"})
+	must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance", Replicas: 6}))(t)
+	_, err := s.AddDPE(ctx, e.ID, api.DPESpec{Name: "HR", Replicas: 5})
+	wantError(t, err, sim.Exhausted, "licence allows 10", "6 are used", "finance 6", "4 are free")
+	must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "HR", Replicas: 1}))(t)
+	eleven := 10
+	_, err = s.EditDPE(ctx, e.ID, "finance", api.DPEEdit{Replicas: &eleven}, 0)
+	wantError(t, err, sim.Exhausted, "licence allows 10", "hr 1")
+	for _, n := range []string{"Sales", "Stock", "Legal"} {
+		must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: n}))(t)
+	}
+	_, err = s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Sixth"})
+	wantError(t, err, sim.Exhausted, "contract allows 5", "finance, hr, legal, sales, stock")
+	if u := must(s.Environment(ctx, e.ID))(t).Usage; u != (api.Usage{Engines: 5, EnginesAllowed: 5, Replicas: 10, ReplicasLicensed: 10}) {
+		t.Errorf("usage is %+v", u)
+	}
+	if err := s.RemoveDPE(ctx, e.ID, "finance"); err != nil {
+		t.Fatal(err)
+	}
+	must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Sixth", Replicas: 6}))(t)
+}
+
+func TestLabelIsUniqueAndUsedAgainOnlyWithNewKeys(t *testing.T) {
+	t.Parallel()
+	s, ctx := start(t), t.Context()
+	e := s.environment(t, api.EnvironmentSpec{Name: "Prod"})
+	first := must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance"}))(t)
+	_, err := s.AddDPE(ctx, e.ID, api.DPESpec{Name: "finance!"})
+	wantError(t, err, sim.Conflict, "finance", "Finance")
+	old := must(s.Intents(ctx))(t)[0].DPEs[0]
+	if err := s.RemoveDPE(ctx, e.ID, first.Label); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.DPE(ctx, e.ID, first.Label)
+	wantError(t, err, sim.NotFound, "finance")
+	in := must(s.Intents(ctx))(t)[0]
+	if len(in.DPEs) != 0 || !slices.Equal(in.RevokedKeys, []sim.KeyID{old.KeyID}) || !slices.Equal(in.RevokedAccessKeys, []string{old.AccessKey}) || !slices.Equal(in.RevokedUsers, []string{old.RegistryUser}) {
+		t.Errorf("after the removal the intent is %+v", in)
+	}
+	again := must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance"}))(t)
+	in = must(s.Intents(ctx))(t)[0]
+	if x := in.DPEs[0]; again.KeyID == first.KeyID || x.AccessKey == old.AccessKey || x.SecretKey.Equal(old.SecretKey) || x.RegistryToken.Equal(old.RegistryToken) {
+		t.Error("the new DPE has a credential of the removed one")
+	}
+	if len(in.RevokedKeys) != 1 || len(in.RevokedUsers) != 0 {
+		t.Errorf("the user of a living DPE must not be withdrawn: %+v", in)
+	}
+	s.reconcile(t)
+	if in = must(s.Intents(ctx))(t)[0]; len(in.RevokedKeys)+len(in.RevokedAccessKeys) != 0 {
+		t.Errorf("after Settled the intent is %+v", in)
+	}
+}
+
+func TestEditKeepsRevisionsApart(t *testing.T) {
+	t.Parallel()
+	s, ctx := start(t), t.Context()
+	e := s.environment(t, api.EnvironmentSpec{Name: "Prod"})
+	d := must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance", Drivers: []sim.Driver{"s3"}}))(t)
+	three, none := 3, []sim.Driver{}
+	d2 := must(s.EditDPE(ctx, e.ID, d.Label, api.DPEEdit{Replicas: &three}, d.Revision))(t)
+	if d2.Revision != 2 || d2.Replicas != 3 || !slices.Equal(d2.Drivers, d.Drivers) || d2.KeyID != d.KeyID || d2.Label != d.Label {
+		t.Errorf("after the edit: %+v", d2)
+	}
+	_, err := s.EditDPE(ctx, e.ID, d.Label, api.DPEEdit{Drivers: &none}, d.Revision)
+	wantError(t, err, sim.Conflict, "revision is 2, not 1")
+	if d3 := must(s.EditDPE(ctx, e.ID, d.Label, api.DPEEdit{Replicas: &three}, 2))(t); d3.Revision != 2 {
+		t.Errorf("an edit that changes nothing made revision %d", d3.Revision)
+	}
+	if d3 := must(s.EditDPE(ctx, e.ID, d.Label, api.DPEEdit{Drivers: &none}, 0))(t); d3.Revision != 3 || len(d3.Drivers) != 0 {
+		t.Errorf("after taking all drivers away: %+v", d3)
+	}
+	zero, unknown := 0, []sim.Driver{"cobol"}
+	_, err = s.EditDPE(ctx, e.ID, d.Label, api.DPEEdit{Replicas: &zero}, 0)
+	wantError(t, err, sim.Invalid, "0 replicas")
+	_, err = s.EditDPE(ctx, e.ID, d.Label, api.DPEEdit{Drivers: &unknown}, 0)
+	wantError(t, err, sim.Invalid, "cobol")
+	_, err = s.EditDPE(ctx, e.ID, d.Label, api.DPEEdit{}, 0)
+	wantError(t, err, sim.Invalid, "changes nothing")
+}
+
+func TestPlatformUpgradeMakesNewFilesAndKeepsOldOnes(t *testing.T) {
+	t.Parallel()
+	s, ctx := start(t), t.Context()
+	e := s.environment(t, api.EnvironmentSpec{Name: "Prod", Release: "15.1.0"})
+	d := must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance"}))(t)
+	before := must(s.Values(ctx, e.ID, d.Label, ""))(t)
+	_, err := s.UpgradeEnvironment(ctx, e.ID, "15.1.0")
+	wantError(t, err, sim.Invalid, "it has release 15.1.0", "newer")
+	if up := must(s.UpgradeEnvironment(ctx, e.ID, "15.3.0"))(t); up.Release != "15.3.0" {
+		t.Errorf("after the upgrade: %+v", up)
+	}
+	d2 := must(s.DPE(ctx, e.ID, d.Label))(t)
+	if d2.Release != "15.3.0" || d2.Revision != 2 {
+		t.Errorf("after the upgrade the DPE is %+v", d2)
+	}
+	if now := must(s.Values(ctx, e.ID, d.Label, ""))(t); bytes.Equal(now, before) || !bytes.Contains(now, []byte("15.3.0")) {
+		t.Error("values.yaml is not that of the new release")
+	}
+	if old := must(s.Values(ctx, e.ID, d.Label, "15.1.0"))(t); !bytes.Equal(old, before) {
+		t.Errorf("the old values.yaml changed: %s", cmp.Diff(string(before), string(old)))
+	}
+	_, err = s.UpgradeEnvironment(ctx, e.ID, "15.1.0")
+	wantError(t, err, sim.Invalid, "never downgraded")
+	late := must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Late"}))(t)
+	_, err = s.Values(ctx, e.ID, late.Label, "15.1.0")
+	wantError(t, err, sim.NotFound, "15.1.0")
+	if in := must(s.Intents(ctx))(t)[0]; in.Release != "15.3.0" {
+		t.Errorf("intent has release %s", in.Release)
+	}
+}
+
+func TestStatusFollowsWhatIsConnected(t *testing.T) {
+	t.Parallel()
+	s, ctx := start(t), t.Context()
+	e := s.environment(t, api.EnvironmentSpec{Name: "Prod", Release: "15.1.0"})
+	d := must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance", Replicas: 2, Drivers: []sim.Driver{"s3"}}))(t)
+
+	cause := s.cloud.connect(ctx, e.ID, engine(d, "a"))
+	told := s.status(t, api.StatePartiallyConnected, "1 of 2 replicas connected", 0)
+	if told.Cause != cause.Seq || told.Detail["from"] != "not_connected" || told.DPE != d.Label {
+		t.Errorf("told %+v", told)
+	}
+	s.cloud.connect(ctx, e.ID, engine(d, "a"), engine(d, "b"))
+	s.status(t, api.StateConnected, "2 of 2 replicas connected", 0)
+	st := must(s.DPE(ctx, e.ID, d.Label))(t).Status
+	if st.Colour != api.Green || st.Message != "DPE is connected successfully" || st.RedeployNeeded || st.Outdated {
+		t.Errorf("connected: %+v", st)
+	}
+
+	three := 3
+	d2 := must(s.EditDPE(ctx, e.ID, d.Label, api.DPEEdit{Replicas: &three}, 0))(t)
+	want := []api.Difference{{Field: "replicas", Running: "2", Wanted: "3"}, {Field: "revision", Running: "1", Wanted: "2"}}
+	if diff := cmp.Diff(want, d2.Status.Differences); diff != "" || !d2.Status.RedeployNeeded {
+		t.Errorf("after the edit: %+v %s", d2.Status, diff)
+	}
+	edited := s.wait(t, func(e sim.Event) bool { return e.What == "dpe edited" })
+	if got := s.status(t, api.StatePartiallyConnected, "2 of 3 replicas connected", edited.Seq); got.Cause != edited.Seq || got.Detail["redeploy_needed"] != "true" {
+		t.Errorf("told %+v", got)
+	}
+	s.cloud.connect(ctx, e.ID, engine(d2, "c"), engine(d2, "d"), engine(d2, "e"))
+	told = s.status(t, api.StateConnected, "3 of 3 replicas connected", edited.Seq)
+	if told.Detail["redeploy_needed"] != "false" {
+		t.Errorf("told %+v", told)
+	}
+
+	must(s.UpgradeEnvironment(ctx, e.ID, "15.3.0"))(t)
+	st = must(s.DPE(ctx, e.ID, d.Label))(t).Status
+	if !st.Outdated || st.Platform != "15.3.0" || !slices.Equal(st.Running, []sim.Release{"15.1.0"}) {
+		t.Errorf("after the platform upgrade: %+v", st)
+	}
+	if err := s.clock.Advance(ctx, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	gone := s.cloud.connect(ctx, e.ID)
+	s.status(t, api.StateDisconnected, "0 of 3 replicas connected", gone.Seq)
+	st = must(s.DPE(ctx, e.ID, d.Label))(t).Status
+	if st.Colour != api.Orange || st.DisconnectedSince == nil || !st.DisconnectedSince.Equal(epoch.Add(time.Hour)) || !st.Outdated || !st.RedeployNeeded {
+		t.Errorf("disconnected: %+v", st)
+	}
+}
+
+func TestWhatWasSeenSurvivesARestart(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "portal.db")
+	var d api.DPE
+	var values []byte
+	t.Run("first run", func(t *testing.T) {
+		s, ctx := startAt(t, path), t.Context()
+		e := s.environment(t, api.EnvironmentSpec{Name: "Prod"})
+		d = must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance"}))(t)
+		values = must(s.Values(ctx, e.ID, d.Label, ""))(t)
+		s.cloud.connect(ctx, e.ID, engine(d, "a"))
+		s.status(t, api.StateConnected, "1 of 1 replicas connected", 0)
+		s.wait(t, func(e sim.Event) bool { return e.What == "dpe status changed" })
+	})
+	s, ctx := startAt(t, path), t.Context()
+	if got := must(s.DPE(ctx, d.Environment, d.Label))(t); got.Status.State != api.StateDisconnected || got.KeyID != d.KeyID {
+		t.Errorf("after the restart: %+v", got)
+	}
+	if got := must(s.Values(ctx, d.Environment, d.Label, ""))(t); !bytes.Equal(got, values) {
+		t.Error("values.yaml changed by a restart")
+	}
+	select {
+	case <-s.Changed():
+	default:
+		t.Error("a new portal does not ask for a reconciliation")
+	}
+	s.cloud.connect(ctx, d.Environment, engine(d, "a"))
+	if e := s.status(t, api.StateConnected, "1 of 1 replicas connected", 0); e.Detail["from"] != "disconnected" {
+		t.Errorf("told %+v", e)
+	}
+}
+
+func TestJobsAreCheckedAndHandedOn(t *testing.T) {
+	t.Parallel()
+	s, ctx := start(t), t.Context()
+	e := s.environment(t, api.EnvironmentSpec{Name: "Prod"})
+	j := must(s.SubmitJob(ctx, e.ID, api.JobSpec{Bucket: "sample-data", Key: "movies.csv"}))(t)
+	if j.Spec.Kind != api.JobProfile || j.State.Final() {
+		t.Errorf("submitted %+v", j)
+	}
+	if got := must(s.Job(ctx, e.ID, j.ID))(t); got.ID != j.ID {
+		t.Errorf("got %+v", got)
+	}
+	if got := must(s.Jobs(ctx, e.ID))(t); len(got) != 1 {
+		t.Errorf("jobs are %+v", got)
+	}
+	_, err := s.Job(ctx, e.ID, "nobody")
+	wantError(t, err, sim.NotFound, "nobody")
+	_, err = s.SubmitJob(ctx, e.ID, api.JobSpec{Bucket: "b"})
+	wantError(t, err, sim.Invalid, "what to read")
+	_, err = s.SubmitJob(ctx, e.ID, api.JobSpec{Bucket: "b", Key: "k", Kind: "mine"})
+	wantError(t, err, sim.Invalid, "mine", "profile")
+	_, err = s.SubmitJob(ctx, e.ID, api.JobSpec{Bucket: "b", Key: "k", Label: "nobody"})
+	wantError(t, err, sim.NotFound, "nobody")
+	_, err = s.SubmitJob(ctx, "nowhere", api.JobSpec{Bucket: "b", Key: "k"})
+	wantError(t, err, sim.NotFound, "nowhere")
+}
+
+func TestEnginesAndCredentialsAreWhatTheCloudSays(t *testing.T) {
+	t.Parallel()
+	s, ctx := start(t), t.Context()
+	e := s.environment(t, api.EnvironmentSpec{Name: "Prod"})
+	if got := must(s.Engines(ctx, e.ID))(t); got == nil || len(got) != 0 {
+		t.Errorf("engines are %v, want []", got)
+	}
+	d := must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance"}))(t)
+	s.cloud.connect(ctx, e.ID, engine(d, "a"))
+	if got := must(s.Engines(ctx, e.ID))(t); len(got) != 1 || got[0].Version != "15.3.0" {
+		t.Errorf("engines are %+v", got)
+	}
+	s.cloud.mu.Lock()
+	s.cloud.credentials[e.ID] = []api.Credential{{Kind: api.CredentialDPMKey, ID: string(d.KeyID), Label: d.Label}}
+	s.cloud.mu.Unlock()
+	if got := must(s.Credentials(ctx, e.ID))(t); len(got) != 1 || got[0].ID != string(d.KeyID) {
+		t.Errorf("credentials are %+v", got)
+	}
+	_, err := s.Engines(ctx, "nowhere")
+	wantError(t, err, sim.NotFound, "nowhere")
+}
+
+func TestReadinessListsEachPart(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	if err := s.Live(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := api.Readiness{Ready: true, Checks: []api.Check{{Name: "portal", OK: true}, {Name: "registry", OK: true}}}
+	if d := cmp.Diff(want, must(s.Client.Ready(t.Context()))(t)); d != "" {
+		t.Error(d)
+	}
+	s.cloud.mu.Lock()
+	s.cloud.checks = []api.Check{{Name: "dpm prod", Detail: "it does not answer"}}
+	s.cloud.mu.Unlock()
+	if r := must(s.Client.Ready(t.Context()))(t); r.Ready || r.Checks[1].Detail != "it does not answer" {
+		t.Errorf("readiness is %+v", r)
+	}
+	res := must(s.HTTP.Get(s.URL() + "/readyz"))(t)
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("/readyz answers %s", res.Status)
+	}
+}
+
+func TestFaultOnPurposeIsRecognisable(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	err := s.faults.Arm(fault.Fault{
+		Name: "portal-down", Point: portal.FaultRequest, Match: fault.Scope{Environment: "prod"},
+		Err: sim.Errorf(sim.Unavailable, "the portal is under maintenance"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Environment(t.Context(), "prod")
+	wantError(t, err, sim.Unavailable, "maintenance")
+	must(s.Environments(t.Context()))(t)
+}
+
+func TestFollowResumesAfterTheLastEvent(t *testing.T) {
+	t.Parallel()
+	s, ctx := start(t), t.Context()
+	s.environment(t, api.EnvironmentSpec{Name: "One"})
+	s.environment(t, api.EnvironmentSpec{Name: "Two"})
+	var got []uint64
+	err := s.Follow(ctx, api.EventFilter{After: 1, Environment: "two"}, func(e sim.Event) error {
+		got = append(got, e.Seq)
+		if len(got) == 2 {
+			return api.ErrStop
+		}
+		return nil
+	})
+	if err != nil || !slices.Equal(got, []uint64{3, 4}) {
+		t.Errorf("followed %v, %v", got, err)
+	}
+	if all := must(s.Events(ctx, api.EventFilter{After: 2}))(t); len(all) != 2 || all[0].Seq != 3 {
+		t.Errorf("events after 2 are %+v", all)
+	}
+
+	req := must(http.NewRequestWithContext(ctx, http.MethodGet, s.URL()+"/api/v1/events?after=1", nil))(t)
+	req.Header.Set("Accept", "text/event-stream")
+	req.Header.Set("Last-Event-ID", "3")
+	res := must(s.HTTP.Do(req))(t)
+	defer res.Body.Close()
+	b := make([]byte, 6)
+	if _, err := io.ReadFull(res.Body, b); err != nil || string(b) != "id: 4\n" {
+		t.Errorf("a browser that saw event 3 reads %q, %v", b, err)
+	}
+}
+
+func TestStreamSaysThatItLivesAndEndsWithThePortal(t *testing.T) {
+	t.Parallel()
+	o, s := options(t, filepath.Join(t.TempDir(), "portal.db"))
+	p := must(portal.Open(t.Context(), o))(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- p.Serve(ctx) }()
+	req := must(http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL()+"/api/v1/events", nil))(t)
+	req.Header.Set("Accept", "text/event-stream")
+	res := must(http.DefaultClient.Do(req))(t)
+	defer res.Body.Close()
+	first := make(chan byte, 1)
+	go func() {
+		b := make([]byte, 1)
+		_, _ = res.Body.Read(b)
+		first <- b[0]
+	}()
+	for alive := false; !alive; { // the handler may not wait yet when time is moved
+		select {
+		case c := <-first:
+			if alive = true; c != ':' {
+				t.Errorf("the silent stream begins with %q", c)
+			}
+		default:
+			if err := s.clock.Advance(ctx, 15*time.Second); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	begin := time.Now()
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if _, err := io.ReadAll(res.Body); err != nil {
+		t.Errorf("the stream did not end cleanly: %v", err)
+	}
+	if d := time.Since(begin); d > time.Second {
+		t.Errorf("stopping took %v", d)
+	}
+	for range 2 {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestSlowReaderIsToldThatEventsAreMissed(t *testing.T) {
+	t.Parallel()
+	o, s := options(t, filepath.Join(t.TempDir(), "portal.db"))
+	o.Bus = event.New(s.clock, 2)
+	for range 5 {
+		o.Bus.Publish(t.Context(), sim.Event{Part: sim.PartSim, What: "something happened"})
+	}
+	p := must(portal.Open(t.Context(), o))(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.Serve(ctx) }()
+	defer func() { cancel(); <-done; _ = p.Close() }()
+	req := must(http.NewRequestWithContext(ctx, http.MethodGet, p.URL()+"/api/v1/events?after=1", nil))(t)
+	req.Header.Set("Accept", "text/event-stream")
+	res := must(http.DefaultClient.Do(req))(t)
+	defer res.Body.Close()
+	want := "event: missed\ndata: {\"missed\":2}\n\nid: 4\n"
+	b := make([]byte, len(want))
+	if _, err := io.ReadFull(res.Body, b); err != nil || string(b) != want {
+		t.Errorf("read %q, %v", b, err)
+	}
+}
+
+func TestOpenNamesWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	o, _ := options(t, filepath.Join(t.TempDir(), "portal.db"))
+	o.Cloud = nil
+	_, err := portal.Open(t.Context(), o)
+	wantError(t, err, sim.Invalid, "Cloud")
+	if _, err := o.Listener.Accept(); err == nil {
+		t.Error("the listener was left open")
+	}
+}
+
+func TestNoSecretInEventsLogsCommandsOrPages(t *testing.T) {
+	t.Parallel()
+	s, ctx := start(t), t.Context()
+	e := s.environment(t, api.EnvironmentSpec{Name: "Prod", Release: "15.1.0"})
+	d := must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance"}))(t)
+	two := 2
+	must(s.EditDPE(ctx, e.ID, d.Label, api.DPEEdit{Replicas: &two}, 0))(t)
+	must(s.UpgradeEnvironment(ctx, e.ID, "15.3.0"))(t)
+	in := must(s.Intents(ctx))(t)[0]
+	values := string(must(s.Values(ctx, e.ID, d.Label, ""))(t))
+	secrets := map[string]string{
+		"operator's secret key": in.Operator.SecretKey.Reveal(), "secret key": in.DPEs[0].SecretKey.Reveal(), "registry token": in.DPEs[0].RegistryToken.Reveal(),
+	}
+	for line := range strings.Lines(values) {
+		if _, key, ok := strings.Cut(line, "jwtKey: "); ok {
+			secrets["key"] = strings.Trim(strings.TrimSpace(key), `"`)
+		}
+	}
+	if len(secrets) != 4 {
+		t.Fatal("values.yaml has no jwtKey")
+	}
+	seen := map[string]string{
+		"commands": asJSON(t, must(s.Commands(ctx, e.ID, d.Label))(t)), "DPE": asJSON(t, must(s.DPE(ctx, e.ID, d.Label))(t)),
+		"environment": asJSON(t, must(s.Environment(ctx, e.ID))(t)), "intent": asJSON(t, in.DPEs[0].SecretKey),
+	}
+	for _, path := range allPages(e.ID, d.Label) {
+		seen["page "+path] = s.get(t, path).body
+	}
+	if err := s.RemoveDPE(ctx, e.ID, d.Label); err != nil {
+		t.Fatal(err)
+	}
+	seen["events"], seen["log"] = asJSON(t, s.bus.Since(0)), s.log.String()
+	for where, text := range seen {
+		for name, secret := range secrets {
+			if secret == "" || strings.Contains(text, secret) {
+				t.Errorf("the %s is in %s", name, where)
+			}
+		}
+	}
+}
+
+func asJSON(t *testing.T, v any) string {
+	t.Helper()
+	return string(must(json.Marshal(v))(t))
+}

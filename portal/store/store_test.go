@@ -1,0 +1,295 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/portal/store"
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/clock"
+)
+
+var epoch = time.Date(2026, 3, 4, 9, 0, 0, 0, time.UTC)
+
+func open(t testing.TB, path string) *store.DB {
+	t.Helper()
+	db, err := store.Open(t.Context(), path, clock.NewFrozen(epoch))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+func prod() store.Environment {
+	return store.Environment{
+		ID: "prod", Name: "Prod", Location: api.Locations()[0], Release: "15.1.0", Tier: sim.TierS, AccessKey: "OPER1", SecretKey: "s",
+	}
+}
+
+// dpe gives a DPE whose secrets are numbered, so that no two share one.
+func dpe(label string, replicas, n int) store.DPE {
+	return store.DPE{
+		Environment: "prod", Label: sim.Label(label), Name: label, Inputs: store.Inputs{Drivers: []sim.Driver{"s3"}, Replicas: replicas},
+		Secrets: store.Secrets{
+			Key: sim.Secret(fmt.Sprint("key", n)), KeyID: sim.KeyID(fmt.Sprint("id", n)), AccessKey: fmt.Sprint("access", n),
+			SecretKey: sim.Secret(fmt.Sprint("secret", n)), RegistryUser: "prod." + label, RegistryToken: sim.Secret(fmt.Sprint("token", n)),
+		},
+	}
+}
+
+func settle(t testing.TB, db *store.DB) {
+	t.Helper()
+	wanted, err := db.Wanted(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range wanted {
+		if _, err := db.Settle(t.Context(), w.Environment.ID, w.Environment.Generation); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestWhatIsWantedSurvivesACrash ends the process, as far as the database can tell, after each step and before anything was
+// settled: what is wanted is the same afterwards.
+func TestWhatIsWantedSurvivesACrash(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	path := filepath.Join(t.TempDir(), "portal.db")
+	var db *store.DB
+	steps := []struct {
+		name string
+		do   func() error
+	}{
+		{"create", func() error { _, err := db.CreateEnvironment(ctx, prod()); return err }},
+		{"ready", func() error { settle(t, db); return nil }},
+		{"add", func() error { _, err := db.AddDPE(ctx, dpe("finance", 2, 1)); return err }},
+		{"remove", func() error { _, err := db.RemoveDPE(ctx, "prod", "finance"); return err }},
+		{"add again", func() error { _, err := db.AddDPE(ctx, dpe("finance", 2, 2)); return err }},
+		{"upgrade", func() error { _, _, err := db.UpgradeEnvironment(ctx, "prod", "15.3.0"); return err }},
+		{"delete", func() error { _, _, err := db.DeleteEnvironment(ctx, "prod"); return err }},
+	}
+	for _, s := range steps {
+		t.Run(s.name, func(t *testing.T) {
+			db = open(t, path)
+			if err := s.do(); err != nil {
+				t.Fatal(err)
+			}
+			before, err := db.Wanted(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again := open(t, path) // while db is not closed, as after a kill: what was committed is there
+			after, err := again.Wanted(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(before, after, cmp.Comparer(func(a, b sim.Secret) bool { return a.Equal(b) })); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+	db = open(t, path)
+	wanted, err := db.Wanted(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := wanted[0]
+	if w.Environment.Phase != api.PhaseDeleting || len(w.DPEs) != 0 || len(w.Removed) != 2 {
+		t.Fatalf("wanted is %+v", w)
+	}
+	for _, d := range w.Removed {
+		if d.Key != "" || d.SecretKey != "" || d.RegistryToken != "" || d.KeyID == "" {
+			t.Errorf("a removed DPE keeps its secrets, or has lost what is to be revoked: %q", d.KeyID)
+		}
+	}
+	settle(t, db)
+	if all, err := db.Environments(ctx); err != nil || len(all) != 0 {
+		t.Errorf("after the deletion: %v, %v", all, err)
+	}
+}
+
+func TestGenerationIsNotUsedAgainByANewEnvironmentOfTheSameID(t *testing.T) {
+	t.Parallel()
+	ctx, db := t.Context(), open(t, filepath.Join(t.TempDir(), "portal.db"))
+	first, err := db.CreateEnvironment(ctx, prod())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := db.DeleteEnvironment(ctx, "prod"); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, db)
+	second, err := db.CreateEnvironment(ctx, prod())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if was, err := db.Settle(ctx, "prod", first.Generation); err != nil || was != "" || second.Generation <= first.Generation {
+		t.Errorf("the first environment's intent settled the second: %q, %v", was, err)
+	}
+}
+
+// model is what the portal's rows should be.
+type model struct {
+	release sim.Release
+	dpes    map[sim.Label]store.DPE
+	used    map[sim.KeyID]bool
+	made    int
+}
+
+func TestRulesHoldWhateverIsDone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	runs := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		ctx := context.WithoutCancel(t.Context())
+		runs++
+		db, err := store.Open(ctx, filepath.Join(dir, fmt.Sprint(runs, ".db")), clock.NewFrozen(epoch))
+		if err != nil {
+			rt.Fatal(err)
+		}
+		defer func() { _ = db.Close() }()
+		if _, err := db.CreateEnvironment(ctx, prod()); err != nil {
+			rt.Fatal(err)
+		}
+		settleAll := func() {
+			wanted, err := db.Wanted(ctx)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			for _, w := range wanted {
+				if _, err := db.Settle(ctx, w.Environment.ID, w.Environment.Generation); err != nil {
+					rt.Fatal(err)
+				}
+			}
+		}
+		settleAll()
+		m := model{release: "15.1.0", dpes: map[sim.Label]store.DPE{}, used: map[sim.KeyID]bool{}}
+		labels := rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f", "g"})
+		counts := rapid.IntRange(1, 7)
+		replicas := func(except sim.Label) int {
+			n := 0
+			for l, d := range m.dpes {
+				if l != except {
+					n += d.Replicas
+				}
+			}
+			return n
+		}
+		rt.Repeat(map[string]func(*rapid.T){
+			"add": func(rt *rapid.T) {
+				m.made++
+				x := dpe(labels.Draw(rt, "label"), counts.Draw(rt, "replicas"), m.made)
+				_, there := m.dpes[x.Label]
+				got, err := db.AddDPE(ctx, x)
+				switch {
+				case there:
+					wantKind(rt, err, sim.Conflict)
+				case len(m.dpes) == 5, replicas("")+x.Replicas > 10:
+					wantKind(rt, err, sim.Exhausted)
+				case err != nil || got.Revision != 1 || got.Release != m.release:
+					rt.Fatalf("add: %+v, %v", got, err)
+				default:
+					if m.used[got.KeyID] {
+						rt.Fatalf("key %s was used before", got.KeyID)
+					}
+					m.used[got.KeyID] = true
+					m.dpes[x.Label] = got
+				}
+			},
+			"edit": func(rt *rapid.T) {
+				l, n := sim.Label(labels.Draw(rt, "label")), counts.Draw(rt, "replicas")
+				revision := int64(rapid.IntRange(0, 3).Draw(rt, "revision"))
+				before, there := m.dpes[l]
+				_, after, err := db.EditDPE(ctx, "prod", l, nil, n, revision)
+				switch {
+				case !there:
+					wantKind(rt, err, sim.NotFound)
+				case revision != 0 && revision != before.Revision:
+					wantKind(rt, err, sim.Conflict)
+				case n > before.Replicas && replicas(l)+n > 10:
+					wantKind(rt, err, sim.Exhausted)
+				case err != nil || after.Replicas != n:
+					rt.Fatalf("edit: %+v, %v", after, err)
+				default:
+					want := before.Revision
+					if n != before.Replicas {
+						want++
+					}
+					if after.Revision != want {
+						rt.Fatalf("revision %d after %d", after.Revision, before.Revision)
+					}
+					m.dpes[l] = after
+				}
+			},
+			"remove": func(rt *rapid.T) {
+				l := sim.Label(labels.Draw(rt, "label"))
+				_, there := m.dpes[l]
+				_, err := db.RemoveDPE(ctx, "prod", l)
+				if !there {
+					wantKind(rt, err, sim.NotFound)
+					return
+				}
+				if err != nil {
+					rt.Fatal(err)
+				}
+				delete(m.dpes, l)
+			},
+			"upgrade": func(rt *rapid.T) {
+				_, _, err := db.UpgradeEnvironment(ctx, "prod", "15.3.0")
+				if m.release == "15.3.0" {
+					wantKind(rt, err, sim.Invalid)
+					return
+				}
+				if err != nil {
+					rt.Fatal(err)
+				}
+				m.release = "15.3.0"
+				for l, d := range m.dpes {
+					d.Revision++
+					d.Release = m.release
+					m.dpes[l] = d
+				}
+			},
+			"settle": func(*rapid.T) { settleAll() },
+			"": func(rt *rapid.T) {
+				e, rows, err := db.DPEs(ctx, "prod")
+				if err != nil {
+					rt.Fatal(err)
+				}
+				if e.Usage.Engines != len(m.dpes) || e.Usage.Replicas != replicas("") || e.Usage.Engines > 5 || e.Usage.Replicas > 10 || e.Release != m.release {
+					rt.Fatalf("usage %+v, release %s; the model has %d DPEs", e.Usage, e.Release, len(m.dpes))
+				}
+				if !slices.IsSortedFunc(rows, func(a, b store.DPE) int { return strings.Compare(string(a.Label), string(b.Label)) }) {
+					rt.Fatal("rows are not sorted")
+				}
+				for _, d := range rows {
+					if diff := cmp.Diff(m.dpes[d.Label], d, cmp.Comparer(func(a, b sim.Secret) bool { return a.Equal(b) })); diff != "" {
+						rt.Fatal(diff)
+					}
+				}
+			},
+		})
+	})
+}
+
+func wantKind(t *rapid.T, err error, k sim.Kind) {
+	t.Helper()
+	if err == nil || sim.KindOf(err) != k {
+		t.Fatalf("error is %v, want kind %v", err, k)
+	}
+}
