@@ -1,0 +1,606 @@
+package dpe_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/dpesim/dpesim/dpe"
+	dpmv1 "github.com/dpesim/dpesim/dpm/v1"
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/clock"
+	"github.com/dpesim/dpesim/sim/draw"
+	"github.com/dpesim/dpesim/sim/fault"
+	"github.com/dpesim/dpesim/sim/jwk"
+)
+
+const patience = 20 * time.Second
+
+// fakeDPM hands every stream to the test, which plays DPM.
+type fakeDPM struct {
+	dpmv1.UnimplementedEngineServiceServer
+	streams chan *fakeStream
+}
+
+// fakeStream is one stream as DPM sees it. The test ends it with end.
+type fakeStream struct {
+	t      *testing.T
+	auth   string
+	in     chan *dpmv1.ConnectRequest // closed when the engine's side has ended
+	stream dpmv1.EngineService_ConnectServer
+	end    chan error
+	once   sync.Once
+}
+
+func (d *fakeDPM) Connect(stream dpmv1.EngineService_ConnectServer) error {
+	s := &fakeStream{in: make(chan *dpmv1.ConnectRequest, 100), stream: stream, end: make(chan error, 1)}
+	s.auth = strings.Join(metadata.ValueFromIncomingContext(stream.Context(), "authorization"), "|")
+	go func() {
+		defer close(s.in)
+		for {
+			m, err := stream.Recv()
+			if err != nil {
+				return
+			}
+			s.in <- m
+		}
+	}()
+	select {
+	case d.streams <- s:
+	case <-stream.Context().Done():
+		return nil
+	}
+	select {
+	case err := <-s.end:
+		return err
+	case <-stream.Context().Done():
+		return nil
+	}
+}
+
+func (s *fakeStream) close(err error) { s.once.Do(func() { s.end <- err }) }
+
+func (s *fakeStream) send(m *dpmv1.ConnectResponse) {
+	s.t.Helper()
+	if err := s.stream.Send(m); err != nil {
+		s.t.Fatalf("send: %v", err)
+	}
+}
+
+func (s *fakeStream) command(job string, attempt int32, key string) {
+	s.send(&dpmv1.ConnectResponse{Message: &dpmv1.ConnectResponse_Commands{Commands: &dpmv1.CommandBatch{Commands: []*dpmv1.Command{{
+		JobId: job, Attempt: attempt, Work: &dpmv1.Command_Profile{Profile: &dpmv1.Profile{
+			Source: &dpmv1.ObjectReference{Bucket: "sample-data", Key: key}, Target: &dpmv1.ObjectReference{Bucket: "results", Key: job + ".json"},
+		}},
+	}}}}})
+}
+
+func (s *fakeStream) receipt(e *dpmv1.JobEvent, accepted bool) {
+	s.send(&dpmv1.ConnectResponse{Message: &dpmv1.ConnectResponse_Receipt{Receipt: &dpmv1.EventReceipt{
+		JobId: e.GetJobId(), Attempt: e.GetAttempt(), Accepted: accepted, Reason: "superseded",
+	}}})
+}
+
+// next gives the next message that is no heartbeat.
+func (s *fakeStream) next() *dpmv1.ConnectRequest {
+	s.t.Helper()
+	for {
+		select {
+		case m, ok := <-s.in:
+			if !ok {
+				s.t.Fatal("the engine ended the stream")
+			}
+			if m.GetHeartbeat() == nil {
+				return m
+			}
+		case <-time.After(patience):
+			s.t.Fatal("the engine says nothing")
+		}
+	}
+}
+
+func (s *fakeStream) event(want dpmv1.JobState) *dpmv1.JobEvent {
+	s.t.Helper()
+	e := s.next().GetEvent()
+	if e.GetState() != want {
+		s.t.Fatalf("got event %v, want %v", e, want)
+	}
+	return e
+}
+
+func (s *fakeStream) credits(want uint32) {
+	s.t.Helper()
+	m := s.next()
+	if got := m.GetCredits().GetCommands(); got != want {
+		s.t.Fatalf("got %v, want %d credits", m, want)
+	}
+}
+
+// cloud is what an engine needs around it.
+type cloud struct {
+	t      *testing.T
+	dpm    *fakeDPM
+	blobs  *s3mem.Backend
+	config dpe.Config
+	stop   chan struct{}
+	kill   context.CancelFunc
+	done   chan error
+	logs   *safeBuffer
+}
+
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func newCloud(t *testing.T) *cloud {
+	t.Helper()
+	c := &cloud{t: t, dpm: &fakeDPM{streams: make(chan *fakeStream)}, blobs: s3mem.New(), stop: make(chan struct{}), done: make(chan error, 1), logs: &safeBuffer{}}
+	for _, b := range []string{"sample-data", "results"} {
+		if err := c.blobs.CreateBucket(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	storage := httptest.NewTLSServer(gofakes3.New(c.blobs).Server())
+	t.Cleanup(storage.Close)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer(grpc.Creds(credentials.NewServerTLSFromCert(&storage.TLS.Certificates[0])))
+	dpmv1.RegisterEngineServiceServer(server, c.dpm)
+	served := make(chan struct{})
+	go func() { defer close(served); _ = server.Serve(ln) }()
+	t.Cleanup(func() { server.Stop(); <-served })
+
+	health, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := jwk.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := jwk.Marshal(pair)
+	if err != nil {
+		t.Fatal(err)
+	}
+	storageAddr := storage.Listener.Addr().String()
+	c.config = dpe.Config{
+		Environment: "acme", Label: "finance", Replica: "finance-1", Version: "15.3.0", Drivers: []sim.Driver{"s3", "postgresql"}, Revision: 7, Slots: 2,
+		DPMURL: "https://dpm.example.com:8443", Key: key,
+		ObjectStorage: dpe.ObjectStorage{URL: "https://minio.example.com", Region: "us-east-1", Bucket: "results", AccessKey: "a", SecretKey: "s"},
+		CA:            pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: storage.Certificate().Raw}),
+		DrainTimeout:  time.Minute, Scratch: t.TempDir(), Stop: c.stop, Health: health,
+		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			to := map[string]string{"dpm.example.com:8443": ln.Addr().String(), "minio.example.com:443": storageAddr}[addr]
+			return new(net.Dialer).DialContext(ctx, network, to)
+		},
+		Clock: clock.New(), Draw: draw.New(1), Log: slog.New(slog.NewTextHandler(c.logs, nil)),
+	}
+	return c
+}
+
+func (c *cloud) put(key, content string) {
+	c.t.Helper()
+	if _, err := c.blobs.PutObject("sample-data", key, nil, strings.NewReader(content), int64(len(content)), nil); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *cloud) run() {
+	ctx, cancel := context.WithCancel(c.t.Context())
+	c.kill = cancel
+	go func() { c.done <- dpe.Run(ctx, c.config) }()
+	c.t.Cleanup(func() {
+		cancel()
+		select {
+		case <-c.done:
+		case <-time.After(patience):
+			c.t.Error("the engine does not end")
+		}
+		if c.t.Failed() {
+			c.t.Log(c.logs.String())
+		}
+		if strings.Contains(c.logs.String(), c.config.Key.Reveal()) {
+			c.t.Error("the key is in the log")
+		}
+	})
+}
+
+// ended waits until Run returns.
+func (c *cloud) ended() error {
+	c.t.Helper()
+	select {
+	case err := <-c.done:
+		c.done <- err
+		return err
+	case <-time.After(patience):
+		c.t.Fatal("the engine does not end")
+		return nil
+	}
+}
+
+// stream waits for the engine's next stream and its hello.
+func (c *cloud) stream() (*fakeStream, *dpmv1.Hello) {
+	c.t.Helper()
+	select {
+	case s := <-c.dpm.streams:
+		s.t = c.t
+		c.t.Cleanup(func() { s.close(nil) })
+		h := s.next().GetHello()
+		if h == nil {
+			c.t.Fatal("the first message is no hello")
+		}
+		return s, h
+	case <-time.After(patience):
+		c.t.Fatalf("the engine does not connect:\n%s", c.logs)
+		return nil, nil
+	}
+}
+
+// welcomed is stream, welcomed.
+func (c *cloud) welcomed() *fakeStream {
+	c.t.Helper()
+	s, _ := c.stream()
+	s.send(&dpmv1.ConnectResponse{Message: &dpmv1.ConnectResponse_Welcome{Welcome: &dpmv1.Welcome{
+		DpmVersion: "15.3.0", HeartbeatInterval: durationpb.New(20 * time.Millisecond), Lease: durationpb.New(time.Minute),
+	}}})
+	return s
+}
+
+func (c *cloud) get(path string) (int, string) {
+	c.t.Helper()
+	req, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, "http://"+c.config.Health.Addr().String()+path, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return res.StatusCode, string(b)
+}
+
+// eventually waits until readiness answers status with text in it.
+func (c *cloud) eventually(path string, status int, text string) {
+	c.t.Helper()
+	for end := time.Now().Add(patience); ; {
+		got, body := c.get(path)
+		if got == status && strings.Contains(body, text) {
+			return
+		}
+		if time.Now().After(end) {
+			c.t.Fatalf("%s: %d %s, want %d with %q", path, got, body, status, text)
+		}
+	}
+}
+
+func TestEngineConnectsAndIsReady(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.run()
+	if status, _ := c.get("/actuator/health/liveness"); status != http.StatusOK {
+		t.Errorf("liveness %d before DPM answered", status)
+	}
+	s, hello := c.stream()
+	if status, body := c.get("/actuator/health/readiness"); status != http.StatusServiceUnavailable {
+		t.Errorf("ready before welcome: %d %s", status, body)
+	}
+	if hello.GetLabel() != "finance" || hello.GetReplica() != "finance-1" || hello.GetVersion() != "15.3.0" || hello.GetSlots() != 2 ||
+		hello.GetConfigurationRevision() != 7 || strings.Join(hello.GetDrivers(), ",") != "postgresql,s3" || strings.Join(hello.GetCapabilities(), ",") != "job:profile,source:csv" {
+		t.Errorf("hello %v", hello)
+	}
+	if !strings.HasPrefix(s.auth, "Bearer ey") {
+		t.Errorf("authorization %q", s.auth)
+	}
+	s.send(&dpmv1.ConnectResponse{Message: &dpmv1.ConnectResponse_Welcome{Welcome: &dpmv1.Welcome{DpmVersion: "15.4.0", HeartbeatInterval: durationpb.New(time.Millisecond)}}})
+	s.credits(2)
+	c.eventually("/actuator/health/readiness", http.StatusOK, `"status":"UP"`)
+	if _, body := c.get("/actuator/info"); !strings.Contains(body, `"revision":7`) || !strings.Contains(body, `"label":"finance"`) {
+		t.Errorf("info %s", body)
+	}
+	select {
+	case m := <-s.in:
+		if m.GetHeartbeat() == nil {
+			t.Errorf("got %v, want a heartbeat", m)
+		}
+	case <-time.After(patience):
+		t.Error("no heartbeat")
+	}
+}
+
+func TestProfileResultIsInTheObjectStorageWithItsDigest(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.put("people.csv", "name,age\nAda,36\nGrace,85\nEdgar,\n")
+	c.run()
+	s := c.welcomed()
+	s.credits(2)
+	s.command("j1", 1, "people.csv")
+	s.event(dpmv1.JobState_JOB_STATE_RUNNING)
+	e := s.event(dpmv1.JobState_JOB_STATE_SUCCEEDED)
+	o, err := c.blobs.GetObject("results", "j1.json", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Contents.Close()
+	b, err := io.ReadAll(o.Contents)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(b)
+	if r := e.GetResult(); r.GetSha256() != hex.EncodeToString(sum[:]) || r.GetSizeBytes() != int64(len(b)) || r.GetBucket() != "results" || r.GetKey() != "j1.json" {
+		t.Errorf("reference %v, stored %d bytes with %x", r, len(b), sum)
+	}
+	var report dpe.Report
+	if err := json.Unmarshal(b, &report); err != nil {
+		t.Fatal(err)
+	}
+	if report.Profile.Rows != 3 || report.Profile.Columns[1].Numbers.Mean != 60.5 || report.Key != "people.csv" {
+		t.Errorf("report %s", b)
+	}
+	var sum2 dpe.Summary
+	if err := json.Unmarshal(e.GetPayload(), &sum2); err != nil || sum2 != (dpe.Summary{Rows: 3, Columns: 2, Nulls: 1, Complete: true}) {
+		t.Errorf("summary %s, %v", e.GetPayload(), err)
+	}
+	s.receipt(e, true)
+	s.credits(1) // the slot is free only now
+}
+
+func TestMissingObjectFailsTheJobInWords(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.run()
+	s := c.welcomed()
+	s.credits(2)
+	s.command("j1", 1, "nothing.csv")
+	s.event(dpmv1.JobState_JOB_STATE_RUNNING)
+	if e := s.event(dpmv1.JobState_JOB_STATE_FAILED); !strings.Contains(e.GetError(), "sample-data/nothing.csv") || e.GetResult() != nil {
+		t.Errorf("event %v", e)
+	}
+}
+
+func TestStopDrains(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.put("a.csv", "x\n1\n")
+	c.run()
+	s := c.welcomed()
+	s.credits(2)
+	s.command("j1", 1, "a.csv")
+	s.event(dpmv1.JobState_JOB_STATE_RUNNING)
+	e := s.event(dpmv1.JobState_JOB_STATE_SUCCEEDED)
+	close(c.stop)
+	if d := s.next().GetDrain(); d == nil {
+		t.Fatal("no drain")
+	}
+	c.eventually("/actuator/health/readiness", http.StatusServiceUnavailable, "OUT_OF_SERVICE")
+	s.receipt(e, true)
+	select {
+	case m, ok := <-s.in:
+		for ok && m.GetHeartbeat() != nil {
+			m, ok = <-s.in
+		}
+		if ok {
+			t.Fatalf("got %v, want the end of the engine's side", m)
+		}
+	case <-time.After(patience):
+		t.Fatal("the engine does not close its side")
+	}
+	s.close(nil)
+	if err := c.ended(); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func TestStopWithoutDPMReturnsAtOnce(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.config.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done() // a firewall that drops
+		return nil, ctx.Err()
+	}
+	c.run()
+	close(c.stop)
+	if err := c.ended(); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func TestKilledSaysNoGoodbye(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.run()
+	s := c.welcomed()
+	s.credits(2)
+	c.kill()
+	if err := c.ended(); err == nil {
+		t.Error("Run returned nil")
+	}
+	for m := range s.in {
+		if m.GetDrain() != nil {
+			t.Error("a killed engine sent drain")
+		}
+	}
+}
+
+func TestUnsettledResultIsSentAgainAfterReconnect(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.put("a.csv", "x\n1\n")
+	c.run()
+	s := c.welcomed()
+	s.credits(2)
+	s.command("j1", 1, "a.csv")
+	s.event(dpmv1.JobState_JOB_STATE_RUNNING)
+	first := s.event(dpmv1.JobState_JOB_STATE_SUCCEEDED)
+	s.close(status.Error(codes.Unavailable, "restart"))
+
+	s = c.welcomed()
+	again := s.event(dpmv1.JobState_JOB_STATE_SUCCEEDED)
+	if again.GetResult().GetSha256() != first.GetResult().GetSha256() || again.GetAttempt() != 1 {
+		t.Errorf("first %v, again %v", first, again)
+	}
+	s.credits(1) // the other slot is still taken
+	s.receipt(again, true)
+	s.credits(1)
+}
+
+func TestRefusedResultIsDropped(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.put("a.csv", "x\n1\n")
+	c.run()
+	s := c.welcomed()
+	s.credits(2)
+	s.command("j1", 1, "a.csv")
+	s.event(dpmv1.JobState_JOB_STATE_RUNNING)
+	s.receipt(s.event(dpmv1.JobState_JOB_STATE_SUCCEEDED), false)
+	s.credits(1)
+	s.close(status.Error(codes.Unavailable, "restart"))
+	s = c.welcomed()
+	s.credits(2) // and no event before
+}
+
+func TestLaterAttemptReplacesTheEarlier(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.put("a.csv", "x\n1\n")
+	faults := fault.New(c.config.Clock, c.config.Draw)
+	c.config.Faults = faults
+	if err := faults.Arm(fault.Fault{Name: "slow", Point: dpe.FaultCommand, Times: 1, Delay: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	c.run()
+	s := c.welcomed()
+	s.credits(2)
+	s.command("j1", 1, "a.csv")
+	s.event(dpmv1.JobState_JOB_STATE_RUNNING)
+	s.command("j1", 2, "a.csv")
+	for {
+		m := s.next()
+		if e := m.GetEvent(); e.GetState() == dpmv1.JobState_JOB_STATE_SUCCEEDED {
+			if e.GetAttempt() != 2 {
+				t.Errorf("attempt %d succeeded", e.GetAttempt())
+			}
+			return
+		}
+	}
+}
+
+func TestRevokedEngineStaysUpAndSaysWhy(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.run()
+	s := c.welcomed()
+	s.credits(2)
+	c.eventually("/actuator/health/readiness", http.StatusOK, "UP")
+	s.send(&dpmv1.ConnectResponse{Message: &dpmv1.ConnectResponse_Goodbye{Goodbye: &dpmv1.Goodbye{
+		Reason: dpmv1.GoodbyeReason_GOODBYE_REASON_REVOKED, Message: "the key was revoked",
+	}}})
+	s.close(status.Error(codes.PermissionDenied, "revoked"))
+	c.eventually("/actuator/health/readiness", http.StatusServiceUnavailable, "the key was revoked")
+	if code, _ := c.get("/actuator/health/liveness"); code != http.StatusOK {
+		t.Errorf("liveness %d", code)
+	}
+	if !strings.Contains(c.logs.String(), "the key was revoked") {
+		t.Errorf("log:\n%s", c.logs)
+	}
+	if err := c.config.Clock.Advance(t.Context(), 2*time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	c.welcomed().credits(2) // it asks again, later
+}
+
+func TestTooManyCommandsEndTheStream(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.run()
+	s := c.welcomed()
+	s.credits(2)
+	many := &dpmv1.CommandBatch{Commands: []*dpmv1.Command{{JobId: "1"}, {JobId: "2"}, {JobId: "3"}}}
+	s.send(&dpmv1.ConnectResponse{Message: &dpmv1.ConnectResponse_Commands{Commands: many}})
+	c.welcomed().credits(2)
+}
+
+func TestStorageTroubleIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.put("a.csv", "x\n1\n")
+	faults := fault.New(c.config.Clock, c.config.Draw)
+	c.config.Faults = faults
+	c.run()
+	s := c.welcomed()
+	s.credits(2)
+	c.eventually("/actuator/health/readiness", http.StatusOK, "UP")
+	if err := faults.Arm(fault.Fault{Name: "503", Point: dpe.FaultStorage, Times: 2, Err: sim.Errorf(sim.Unavailable, "try later")}); err != nil {
+		t.Fatal(err)
+	}
+	s.command("j1", 1, "a.csv")
+	s.event(dpmv1.JobState_JOB_STATE_RUNNING)
+	s.event(dpmv1.JobState_JOB_STATE_SUCCEEDED)
+}
+
+func TestConfigurationThatCannotStart(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(*dpe.Config){
+		"the label":                 func(c *dpe.Config) { c.Label = "Not A Label" },
+		"not a release":             func(c *dpe.Config) { c.Version = "latest" },
+		"the URL of DPM":            func(c *dpe.Config) { c.DPMURL = "http://dpm" },
+		"JWK cannot be read":        func(c *dpe.Config) { c.Key = "c2VjcmV0" },
+		"not a certificate":         func(c *dpe.Config) { c.CA = []byte("x") },
+		"unknown driver":            func(c *dpe.Config) { c.Drivers = []sim.Driver{"dbase"} },
+		"temporary files cannot be": func(c *dpe.Config) { c.Scratch += "/missing" },
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			c := newCloud(t)
+			defer c.config.Health.Close()
+			change(&c.config)
+			err := dpe.Run(t.Context(), c.config)
+			msg, help := sim.Explain(err)
+			if sim.KindOf(err) != sim.Invalid || !strings.Contains(msg, want) || help == "" || strings.Contains(err.Error(), "c2VjcmV0") {
+				t.Errorf("got %v (%s; %s), want %q", err, msg, help, want)
+			}
+		})
+	}
+}
