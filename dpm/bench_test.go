@@ -17,7 +17,7 @@ func BenchmarkJobs(b *testing.B) {
 	r := newRig(b)
 	r.clock.FollowReal()
 	e := r.connect(b, r.authorize(b, "finance"), "finance", "finance-0")
-	e.credit(b, slots)
+	e.give(b, slots)
 	e.barrier(b)
 	b.ResetTimer()
 	var submitters sync.WaitGroup
@@ -47,7 +47,7 @@ func BenchmarkJobs(b *testing.B) {
 				b.Fatalf("refused: %v", rec)
 			}
 			done++
-			e.credit(b, 1)
+			e.give(b, 1)
 		}
 	}
 	submitters.Wait()
@@ -67,7 +67,7 @@ func BenchmarkDispatch(b *testing.B) {
 	e := r.connect(b, r.authorize(b, "finance"), "finance", "finance-0")
 	took := make([]time.Duration, 0, b.N)
 	for b.Loop() {
-		e.credit(b, 1)
+		e.give(b, 1)
 		e.barrier(b)
 		began := time.Now()
 		r.submit(b, profile)

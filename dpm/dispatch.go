@@ -156,7 +156,7 @@ func (t *turn) waitReason(l lane) string {
 	case able == 0 && l.pin != "" && !slices.ContainsFunc(t.connected(), func(e *session) bool { return e.Label == l.pin }):
 		return fmt.Sprintf("no connected DPE can run %s: the job is pinned to the DPE %q, which is not connected", what, string(l.pin))
 	case able == 0:
-		return fmt.Sprintf("no connected DPE can run %s", what)
+		return "no connected DPE can run " + what
 	case able == draining:
 		return fmt.Sprintf("every connected DPE that can run %s is stopping", what)
 	default:

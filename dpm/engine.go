@@ -104,8 +104,7 @@ func (t *turn) leave(e *session, d departure) {
 // endAll sends every engine away for a restart; their leases run on.
 func (t *turn) endAll() {
 	for _, e := range t.connected() {
-		t.leave(e, departure{why: "the DPM stops", goodbye: restarting(), keep: true,
-			err: sim.Errorf(sim.Unavailable, "the DPM is stopping").WithHelp("connect again")})
+		t.leave(e, departure{why: "the DPM stops", goodbye: restarting(), keep: true, err: errClosed()})
 	}
 }
 

@@ -17,7 +17,7 @@ func TestAJobIsRunAndItsResultKept(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	e := r.connect(t, r.authorize(t, "finance"), "finance", "finance-0")
-	e.credit(t, 1)
+	e.give(t, 1)
 	j := r.submit(t, profile)
 	c := e.command(t)
 	want := &dpmv1.Profile{
@@ -66,7 +66,7 @@ func TestCausesChainFromTheSubmitToTheEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.credit(t, 1)
+	e.give(t, 1)
 	c := e.command(t)
 	e.report(t, running(c))
 	e.report(t, failed(c, "there is no object sample-data/cars.csv"))
@@ -109,7 +109,7 @@ func TestAWaitingJobSaysWhyItWaits(t *testing.T) {
 	why(pinned, `pinned to the DPE "sales", which is not connected`)
 	e = r.connect(t, key, "finance", "finance-1")
 	why(profile, "is busy")
-	e.drain(t)
+	e.stop(t)
 	e.barrier(t)
 	why(profile, "is stopping")
 }
@@ -119,9 +119,9 @@ func TestJobsGoToTheReplicaThatRunsTheFewest(t *testing.T) {
 	r := newRig(t)
 	key := r.authorize(t, "finance")
 	a, b := r.connect(t, key, "finance", "finance-0"), r.connect(t, key, "finance", "finance-1")
-	a.credit(t, 3)
+	a.give(t, 3)
 	a.barrier(t)
-	b.credit(t, 3)
+	b.give(t, 3)
 	b.barrier(t)
 	var got []string
 	for range 6 {
@@ -136,7 +136,7 @@ func TestAPinnedJobWaitsForItsDPEAndHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	finance := r.connect(t, r.authorize(t, "finance"), "finance", "finance-0")
-	finance.credit(t, 10)
+	finance.give(t, 10)
 	finance.barrier(t)
 	pinned := profile
 	pinned.Label = "sales"
@@ -145,7 +145,7 @@ func TestAPinnedJobWaitsForItsDPEAndHoldsUpNoOther(t *testing.T) {
 		t.Errorf("finance got %s, want %s", c.GetJobId(), second.ID)
 	}
 	sales := r.connect(t, r.authorize(t, "sales"), "sales", "sales-0")
-	sales.credit(t, 1)
+	sales.give(t, 1)
 	if c := sales.command(t); c.GetJobId() != string(first.ID) {
 		t.Errorf("sales got %s, want %s", c.GetJobId(), first.ID)
 	}
@@ -159,7 +159,7 @@ func TestJobsAreListedInOrderAndByState(t *testing.T) {
 		ids = append(ids, r.submit(t, profile).ID)
 	}
 	e := r.connect(t, r.authorize(t, "finance"), "finance", "finance-0")
-	e.credit(t, 1)
+	e.give(t, 1)
 	e.command(t)
 	for name, c := range map[string]struct {
 		filter dpm.JobFilter

@@ -73,7 +73,7 @@ type alarm struct {
 
 // arm makes sure that the alarm is due at at, or before.
 func (t *turn) arm(at time.Time) {
-	a := &t.state.alarm
+	a := &t.alarm
 	if a.timer != nil && (!a.due.After(at) || !a.timer.Stop()) {
 		return
 	}
@@ -95,7 +95,7 @@ func (a *alarm) stop() {
 
 // sweep gives up engines that are silent and leases that have run out, and sets the alarm for the next.
 func (t *turn) sweep() {
-	t.state.alarm.timer = nil
+	t.alarm.timer = nil
 	var next time.Time
 	for _, e := range t.connected() {
 		due := e.seen.Add(t.silence())

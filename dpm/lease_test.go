@@ -21,11 +21,11 @@ func TestAnEngineThatVanishesLosesItsJobsAtOnce(t *testing.T) {
 	r := newRig(t)
 	key := r.authorize(t, "finance")
 	a, b := r.connect(t, key, "finance", "finance-0"), r.connect(t, key, "finance", "finance-1")
-	a.credit(t, 1)
+	a.give(t, 1)
 	j := r.submit(t, profile)
 	a.report(t, running(a.command(t)))
 	a.barrier(t)
-	b.credit(t, 1)
+	b.give(t, 1)
 	b.barrier(t)
 	seq := r.bus.Last()
 	a.hangUp()
@@ -48,7 +48,7 @@ func TestResultsOfAnOlderAttemptAreRefused(t *testing.T) {
 	r := newRig(t)
 	key := r.authorize(t, "finance")
 	a, b := r.connect(t, key, "finance", "finance-0"), r.connect(t, key, "finance", "finance-1")
-	a.credit(t, 1)
+	a.give(t, 1)
 	j := r.submit(t, profile)
 	old := a.command(t)
 	r.advance(t, heartbeat)
@@ -60,7 +60,7 @@ func TestResultsOfAnOlderAttemptAreRefused(t *testing.T) {
 	if got := a.receipt(t); got.GetAccepted() || !strings.Contains(got.GetReason(), "lost its lease") {
 		t.Errorf("receipt while the job waits: %v", got)
 	}
-	b.credit(t, 1)
+	b.give(t, 1)
 	c := b.command(t)
 	a.report(t, succeeded(old))
 	if got := a.receipt(t); got.GetAccepted() || !strings.Contains(got.GetReason(), "superseded by attempt 2") {
@@ -86,7 +86,7 @@ func TestHeartbeatsKeepLeasesAndEngines(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	a := r.connect(t, r.authorize(t, "finance"), "finance", "finance-0")
-	a.credit(t, 1)
+	a.give(t, 1)
 	j := r.submit(t, profile)
 	c := a.command(t)
 	for range 10 {
@@ -126,7 +126,7 @@ func TestAJobFailsAfterItsLastAttempt(t *testing.T) {
 	j := r.submit(t, profile)
 	for range dpm.MaxAttempts {
 		e := r.connect(t, key, "finance", "finance-0")
-		e.credit(t, 1)
+		e.give(t, 1)
 		e.command(t)
 		r.vanish(t, e)
 	}
@@ -144,10 +144,10 @@ func TestADrainingEngineFinishesWhatItRuns(t *testing.T) {
 	r := newRig(t)
 	key := r.authorize(t, "finance")
 	a := r.connect(t, key, "finance", "finance-0")
-	a.credit(t, 5)
+	a.give(t, 5)
 	first := r.submit(t, profile)
 	c := a.command(t)
-	a.drain(t)
+	a.stop(t)
 	a.barrier(t)
 	second := r.submit(t, profile)
 	if got := a.barrier(t); len(got) != 0 {
@@ -177,10 +177,10 @@ func TestADrainThatIsCutShortKeepsItsLeasesUntilTheyRunOut(t *testing.T) {
 	r := newRig(t)
 	key := r.authorize(t, "finance")
 	a := r.connect(t, key, "finance", "finance-0")
-	a.credit(t, 1)
+	a.give(t, 1)
 	j := r.submit(t, profile)
 	a.command(t)
-	a.drain(t)
+	a.stop(t)
 	a.barrier(t)
 	r.vanish(t, a)
 	if got := r.job(t, j.ID); got.State != dpm.Submitted {
@@ -197,12 +197,12 @@ func TestARestartKeepsJobsWithTheirEnginesForOneLease(t *testing.T) {
 	r := newRig(t)
 	key := r.authorize(t, "finance")
 	a, b := r.connect(t, key, "finance", "finance-0"), r.connect(t, key, "finance", "finance-1")
-	a.credit(t, 1)
+	a.give(t, 1)
 	kept := r.submit(t, profile)
 	atA := a.command(t)
 	a.report(t, running(atA))
 	a.barrier(t)
-	b.credit(t, 1)
+	b.give(t, 1)
 	lost := r.submit(t, profile)
 	b.command(t)
 	waiting := r.submit(t, profile)
@@ -241,18 +241,18 @@ func TestFaultsBreakDispatchAndEventsButLoseNoJob(t *testing.T) {
 		}
 	}
 	e := r.connect(t, key, "finance", "finance-0")
-	e.credit(t, 1)
+	e.give(t, 1)
 	if _, err := e.end(t); status.Code(err) != codes.Internal {
 		t.Errorf("dispatch fault: the stream ended with %v", err)
 	}
 	e = r.connect(t, key, "finance", "finance-1")
-	e.credit(t, 1)
+	e.give(t, 1)
 	e.report(t, succeeded(e.command(t)))
 	if _, err := e.end(t); status.Code(err) != codes.Internal {
 		t.Errorf("event fault: the stream ended with %v", err)
 	}
 	e = r.connect(t, key, "finance", "finance-2")
-	e.credit(t, 1)
+	e.give(t, 1)
 	c := e.command(t)
 	e.report(t, succeeded(c))
 	if got := e.receipt(t); !got.GetAccepted() || c.GetAttempt() != 3 {
@@ -268,7 +268,7 @@ func TestWhatCouldNotBeStoredWasToldToNobody(t *testing.T) {
 	r := newRig(t)
 	key := r.authorize(t, "finance")
 	e := r.connect(t, key, "finance", "finance-0")
-	e.credit(t, 2)
+	e.give(t, 2)
 	held := r.submit(t, profile)
 	c := e.command(t)
 	db, err := sql.Open("sqlite", r.path)

@@ -3,6 +3,7 @@ package dpm_test
 import (
 	"context"
 	"crypto/ecdsa"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -169,7 +170,7 @@ func (m *model) credit(t *rapid.T) {
 	e := m.pick(t)
 	n := rapid.IntRange(1, 3).Draw(t, "n")
 	e.credits += n
-	e.engine.credit(t, uint32(n))
+	e.give(t, uint32(n))
 	m.sync(t)
 }
 
@@ -242,7 +243,7 @@ func (m *model) vanish(t *rapid.T) {
 func (m *model) drain(t *rapid.T) {
 	e := m.pick(t)
 	e.draining = true
-	e.engine.drain(t)
+	e.stop(t)
 	m.sync(t)
 }
 
@@ -282,7 +283,7 @@ func (m *model) restart(t *rapid.T) {
 	before := m.engines
 	m.engines = nil
 	for _, e := range before {
-		if _, err := e.engine.end(t); err == nil || err == io.EOF {
+		if _, err := e.end(t); err == nil || errors.Is(err, io.EOF) {
 			t.Fatalf("the stream ended with %v", err)
 		}
 		if rapid.Bool().Draw(t, "comes back") {
@@ -362,7 +363,7 @@ func (m *model) finish(t *rapid.T) {
 	m.sync(t)
 	worker := m.join(t, "last")
 	worker.credits = len(m.order) + 1
-	worker.engine.credit(t, uint32(worker.credits))
+	worker.give(t, uint32(worker.credits))
 	m.sync(t)
 	for _, j := range m.own(worker) {
 		ev := succeeded(j.command)

@@ -31,8 +31,8 @@ const (
 	patience  = 20 * time.Second // of the machine, before a test gives up
 )
 
-// tb is what the rig needs of *testing.T and *rapid.T.
-type tb interface {
+// failer is what the rig needs of *testing.T and *rapid.T.
+type failer interface {
 	Helper()
 	Fatalf(format string, args ...any)
 }
@@ -54,18 +54,18 @@ type rig struct {
 	streams []*engine
 }
 
-func newRig(t testing.TB) *rig {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*patience)
-	t.Cleanup(cancel)
+func newRig(tb testing.TB) *rig {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), 10*patience)
+	tb.Cleanup(cancel)
 	c := clock.NewFrozen(time.Now())
-	ca, err := pki.Open(t.TempDir(), c)
+	ca, err := pki.Open(tb.TempDir(), c)
 	if err != nil {
-		t.Fatalf("open the CA: %v", err)
+		tb.Fatalf("open the CA: %v", err)
 	}
-	r := rigAt(ctx, c, ca, filepath.Join(t.TempDir(), "dpm.db"))
-	r.start(t)
-	t.Cleanup(func() { r.close(t); r.hangUp() })
+	r := rigAt(ctx, c, ca, filepath.Join(tb.TempDir(), "dpm.db"))
+	r.start(tb)
+	tb.Cleanup(func() { r.close(tb); r.hangUp() })
 	return r
 }
 
@@ -81,7 +81,7 @@ func (r *rig) options(ln net.Listener) dpm.Options {
 	}
 }
 
-func (r *rig) start(t tb) {
+func (r *rig) start(t failer) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -97,7 +97,7 @@ func (r *rig) start(t tb) {
 }
 
 // close stops the server as a whole simulator would.
-func (r *rig) close(t tb) {
+func (r *rig) close(t failer) {
 	t.Helper()
 	r.stop()
 	select {
@@ -122,7 +122,7 @@ func (r *rig) hangUp() {
 }
 
 // authorize makes a DPE known and gives its key.
-func (r *rig) authorize(t tb, label sim.Label) *ecdsa.PrivateKey {
+func (r *rig) authorize(t failer, label sim.Label) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := jwk.Generate()
 	if err != nil {
@@ -135,7 +135,7 @@ func (r *rig) authorize(t tb, label sim.Label) *ecdsa.PrivateKey {
 	return key
 }
 
-func (r *rig) submit(t tb, spec dpm.JobSpec) dpm.Job {
+func (r *rig) submit(t failer, spec dpm.JobSpec) dpm.Job {
 	t.Helper()
 	j, err := r.server.Submit(r.ctx, spec)
 	if err != nil {
@@ -144,7 +144,7 @@ func (r *rig) submit(t tb, spec dpm.JobSpec) dpm.Job {
 	return j
 }
 
-func (r *rig) job(t tb, id sim.JobID) dpm.Job {
+func (r *rig) job(t failer, id sim.JobID) dpm.Job {
 	t.Helper()
 	j, err := r.server.Job(r.ctx, id)
 	if err != nil {
@@ -153,7 +153,7 @@ func (r *rig) job(t tb, id sim.JobID) dpm.Job {
 	return j
 }
 
-func (r *rig) advance(t tb, d time.Duration) {
+func (r *rig) advance(t failer, d time.Duration) {
 	t.Helper()
 	if err := r.clock.Advance(r.ctx, d); err != nil {
 		t.Fatalf("advance: %v", err)
@@ -161,7 +161,7 @@ func (r *rig) advance(t tb, d time.Duration) {
 }
 
 // await gives the first event after seq of that name.
-func (r *rig) await(t tb, seq uint64, what string) sim.Event {
+func (r *rig) await(t failer, seq uint64, what string) sim.Event {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(r.ctx, patience)
 	defer cancel()
@@ -189,7 +189,7 @@ func (r *rig) count(what string, id sim.JobID) int {
 }
 
 // dial connects a client; an empty token sends none.
-func (r *rig) dial(t tb) *grpc.ClientConn {
+func (r *rig) dial(t failer) *grpc.ClientConn {
 	t.Helper()
 	conn, err := grpc.NewClient("passthrough:///"+host, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 		var d net.Dialer
@@ -201,7 +201,7 @@ func (r *rig) dial(t tb) *grpc.ClientConn {
 	return conn
 }
 
-func (r *rig) token(t tb, key *ecdsa.PrivateKey, label sim.Label) string {
+func (r *rig) token(t failer, key *ecdsa.PrivateKey, label sim.Label) string {
 	t.Helper()
 	token, err := jwk.Sign(key, label, host, r.clock.Now(), time.Hour)
 	if err != nil {
@@ -222,7 +222,7 @@ type engine struct {
 }
 
 // open begins a stream without a word. metadata goes with it.
-func (r *rig) open(t tb, md ...string) *engine {
+func (r *rig) open(t failer, md ...string) *engine {
 	t.Helper()
 	e := &engine{conn: r.dial(t), in: make(chan *dpmv1.ConnectResponse, 1000)}
 	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(r.ctx, md...))
@@ -255,7 +255,7 @@ func hello(label sim.Label, replica sim.ReplicaID) *dpmv1.Hello {
 }
 
 // connect brings a replica to its Welcome.
-func (r *rig) connect(t tb, key *ecdsa.PrivateKey, label sim.Label, replica sim.ReplicaID) *engine {
+func (r *rig) connect(t failer, key *ecdsa.PrivateKey, label sim.Label, replica sim.ReplicaID) *engine {
 	t.Helper()
 	e := r.knock(t, key, hello(label, replica))
 	if m := e.next(t); m.GetWelcome() == nil {
@@ -265,7 +265,7 @@ func (r *rig) connect(t tb, key *ecdsa.PrivateKey, label sim.Label, replica sim.
 }
 
 // knock sends a hello and leaves the answer to the caller.
-func (r *rig) knock(t tb, key *ecdsa.PrivateKey, h *dpmv1.Hello) *engine {
+func (r *rig) knock(t failer, key *ecdsa.PrivateKey, h *dpmv1.Hello) *engine {
 	t.Helper()
 	e := r.open(t, "authorization", "Bearer "+r.token(t, key, sim.Label(h.GetLabel())))
 	e.label, e.replica = sim.Label(h.GetLabel()), sim.ReplicaID(h.GetReplica())
@@ -274,33 +274,33 @@ func (r *rig) knock(t tb, key *ecdsa.PrivateKey, h *dpmv1.Hello) *engine {
 }
 
 // send sends m. A stream that the server has ended shows at the next read.
-func (e *engine) send(t tb, m *dpmv1.ConnectRequest) {
+func (e *engine) send(t failer, m *dpmv1.ConnectRequest) {
 	t.Helper()
 	_ = e.stream.Send(m)
 }
 
-func (e *engine) credit(t tb, n uint32) {
+func (e *engine) give(t failer, n uint32) {
 	t.Helper()
 	e.send(t, &dpmv1.ConnectRequest{Message: &dpmv1.ConnectRequest_Credits{Credits: &dpmv1.Credits{Commands: n}}})
 }
 
-func (e *engine) heartbeat(t tb, jobs ...string) {
+func (e *engine) heartbeat(t failer, jobs ...string) {
 	t.Helper()
 	e.send(t, &dpmv1.ConnectRequest{Message: &dpmv1.ConnectRequest_Heartbeat{Heartbeat: &dpmv1.Heartbeat{JobIds: jobs}}})
 }
 
-func (e *engine) drain(t tb) {
+func (e *engine) stop(t failer) {
 	t.Helper()
 	e.send(t, &dpmv1.ConnectRequest{Message: &dpmv1.ConnectRequest_Drain{Drain: &dpmv1.Drain{Reason: "SIGTERM"}}})
 }
 
-func (e *engine) report(t tb, ev *dpmv1.JobEvent) {
+func (e *engine) report(t failer, ev *dpmv1.JobEvent) {
 	t.Helper()
 	e.send(t, &dpmv1.ConnectRequest{Message: &dpmv1.ConnectRequest_Event{Event: ev}})
 }
 
 // next gives the next answer.
-func (e *engine) next(t tb) *dpmv1.ConnectResponse {
+func (e *engine) next(t failer) *dpmv1.ConnectResponse {
 	t.Helper()
 	select {
 	case m, ok := <-e.in:
@@ -315,7 +315,7 @@ func (e *engine) next(t tb) *dpmv1.ConnectResponse {
 }
 
 // end waits for the end of the stream and gives what came before, and the error.
-func (e *engine) end(t tb) ([]*dpmv1.ConnectResponse, error) {
+func (e *engine) end(t failer) ([]*dpmv1.ConnectResponse, error) {
 	t.Helper()
 	var out []*dpmv1.ConnectResponse
 	for {
@@ -333,7 +333,7 @@ func (e *engine) end(t tb) ([]*dpmv1.ConnectResponse, error) {
 
 // barrier returns once the server has dealt with all that was sent before, and gives the answers until then: an event
 // of a job that nobody knows is always answered by a refusal.
-func (e *engine) barrier(t tb) []*dpmv1.ConnectResponse {
+func (e *engine) barrier(t failer) []*dpmv1.ConnectResponse {
 	t.Helper()
 	e.report(t, &dpmv1.JobEvent{JobId: "barrier", State: dpmv1.JobState_JOB_STATE_RUNNING})
 	var out []*dpmv1.ConnectResponse
@@ -347,7 +347,7 @@ func (e *engine) barrier(t tb) []*dpmv1.ConnectResponse {
 }
 
 // command waits for a batch of one command.
-func (e *engine) command(t tb) *dpmv1.Command {
+func (e *engine) command(t failer) *dpmv1.Command {
 	t.Helper()
 	m := e.next(t)
 	if len(m.GetCommands().GetCommands()) != 1 {
@@ -356,7 +356,7 @@ func (e *engine) command(t tb) *dpmv1.Command {
 	return m.GetCommands().GetCommands()[0]
 }
 
-func (e *engine) receipt(t tb) *dpmv1.EventReceipt {
+func (e *engine) receipt(t failer) *dpmv1.EventReceipt {
 	t.Helper()
 	m := e.next(t)
 	if m.GetReceipt() == nil {
@@ -374,7 +374,7 @@ func (e *engine) hangUp() {
 }
 
 // vanish cuts the stream and waits until the server has noticed.
-func (r *rig) vanish(t tb, e *engine) {
+func (r *rig) vanish(t failer, e *engine) {
 	t.Helper()
 	seq := r.bus.Last()
 	e.hangUp()

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -84,9 +85,7 @@ func TestBrokenPairsAreRefusedWithAReasonAndWithoutTheKey(t *testing.T) {
 	t.Parallel()
 	members := func(change map[string]string) sim.Secret {
 		m := map[string]string{"kty": "EC", "crv": "P-256", "x": rfcX, "y": rfcY, "d": rfcD}
-		for k, v := range change {
-			m[k] = v
-		}
+		maps.Copy(m, change)
 		b, err := json.Marshal(m)
 		if err != nil {
 			t.Fatal(err)
