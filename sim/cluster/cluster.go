@@ -1,0 +1,172 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/rest"
+
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/clock"
+	"github.com/dpesim/dpesim/sim/cluster/internal/api"
+	"github.com/dpesim/dpesim/sim/cluster/internal/controller"
+	"github.com/dpesim/dpesim/sim/cluster/internal/node"
+	"github.com/dpesim/dpesim/sim/draw"
+	"github.com/dpesim/dpesim/sim/event"
+	"github.com/dpesim/dpesim/sim/life"
+)
+
+// Node is a node of the cluster: a name and what pods may request of it, as Kubernetes quantities.
+type Node = node.Node
+
+// DefaultNodes is what a cluster has unless told otherwise: room for five replicas of the largest tier and the one more
+// that a rolling update needs.
+func DefaultNodes() []Node {
+	return []Node{{Name: "dpesim-node-1", CPU: "4", Memory: "16Gi"}, {Name: "dpesim-node-2", CPU: "4", Memory: "16Gi"}}
+}
+
+// Options say how a cluster is opened. Runtime, Clock, Draw and Log are required.
+type Options struct {
+	Addr    string   // where the API server listens; "": loopback, a free port, the one of the last run in Dir if possible
+	Dir     string   // keeps objects, identity and claims over restarts; "": everything is forgotten
+	Nodes   []Node   // nil: [DefaultNodes]
+	Runtime Runtime  // runs the containers
+	Dial    DialFunc // outgoing connections of containers; nil: ordinary ones
+	Clock   *clock.Clock
+	Bus     *event.Bus // nil: silent
+	Draw    *draw.Source
+	Log     *slog.Logger
+}
+
+// Cluster is a Kubernetes cluster in this process. It is safe for concurrent use.
+type Cluster struct {
+	api         *api.Server
+	agent       *node.Agent
+	controllers *controller.Manager
+	ready       chan struct{}
+
+	mu     sync.Mutex
+	stop   context.CancelFunc // of Serve; nil: it never ran
+	served chan struct{}      // closed when Serve has returned
+	closed bool
+}
+
+// Open opens a cluster: its API server is bound, nothing runs before [Cluster.Serve]. ctx bounds opening only. It
+// returns Invalid if a node is described wrongly.
+func Open(ctx context.Context, o Options) (*Cluster, error) {
+	if o.Runtime == nil || o.Clock == nil || o.Draw == nil || o.Log == nil {
+		return nil, sim.Errorf(sim.Invalid, "a cluster needs a runtime, a clock, a source of draws and a log").WithHelp("set Runtime, Clock, Draw and Log")
+	}
+	if o.Nodes == nil {
+		o.Nodes = DefaultNodes()
+	}
+	logs := &logSource{}
+	apiDir, nodeDir := "", ""
+	if o.Dir != "" {
+		apiDir, nodeDir = filepath.Join(o.Dir, "api"), filepath.Join(o.Dir, "node")
+	}
+	server, err := api.Open(ctx, api.Options{Addr: o.Addr, Dir: apiDir, Clock: o.Clock, Draw: o.Draw, Log: o.Log, Logs: logs})
+	if err != nil {
+		return nil, fmt.Errorf("open the API server: %w", err)
+	}
+	c := &Cluster{api: server, ready: make(chan struct{}), served: make(chan struct{})}
+	config := server.RESTConfig()
+	config.ContentType = "application/vnd.kubernetes.protobuf"
+	config.AcceptContentTypes = config.ContentType + ",application/json"
+	c.agent, err = node.Open(node.Options{
+		Config: config, Nodes: o.Nodes, Runtime: o.Runtime, Dial: o.Dial, Dir: nodeDir, Clock: o.Clock, Bus: o.Bus, Draw: o.Draw, Log: o.Log,
+	})
+	if err != nil {
+		return nil, errors.Join(err, server.Close())
+	}
+	logs.agent = c.agent
+	c.controllers, err = controller.New(controller.Options{Config: config, Clock: o.Clock, Bus: o.Bus, Draw: o.Draw, Log: o.Log})
+	if err != nil {
+		return nil, errors.Join(err, c.agent.Close(), server.Close())
+	}
+	return c, nil
+}
+
+// URL gives the API server's address, "https://127.0.0.1:41234".
+func (c *Cluster) URL() string { return c.api.URL() }
+
+// Kubeconfig gives what helm and kubectl need, as a file's content. It holds a token: write it with mode 0600.
+func (c *Cluster) Kubeconfig() []byte { return c.api.Kubeconfig() }
+
+// RESTConfig gives what a client in this process needs.
+func (c *Cluster) RESTConfig() *rest.Config { return c.api.RESTConfig() }
+
+// Ready is closed once the cluster serves: nodes are registered, namespaces exist, controllers watch.
+func (c *Cluster) Ready() <-chan struct{} { return c.ready }
+
+// Serve runs the cluster until ctx is done, and then returns nil once everything has stopped: first the controllers,
+// then the pods, last the API server. It may be called once.
+func (c *Cluster) Serve(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	c.mu.Lock()
+	if c.closed || c.stop != nil {
+		c.mu.Unlock()
+		return sim.Errorf(sim.Conflict, "the cluster has been closed, or serves already")
+	}
+	c.stop = stop
+	c.mu.Unlock()
+	defer close(c.served)
+	var group life.Group
+	for _, s := range []life.Service{
+		{Name: "API server", Serve: c.api.Serve},
+		{Name: "node agent", Serve: c.agent.Run},
+		{Name: "controllers", Serve: func(ctx context.Context) error {
+			select {
+			case <-c.agent.Ready(): // pods that an earlier run left as ready are no longer taken for it
+			case <-ctx.Done():
+				return nil
+			}
+			return c.controllers.Run(ctx)
+		}},
+		{Name: "readiness", Serve: func(ctx context.Context) error {
+			select {
+			case <-c.controllers.Ready():
+				close(c.ready)
+			case <-ctx.Done():
+			}
+			return nil
+		}},
+	} {
+		if err := group.Add(s); err != nil {
+			return err
+		}
+	}
+	return group.Serve(ctx)
+}
+
+// Close stops the cluster and gives back what it took. It is idempotent, and right if Serve never ran.
+func (c *Cluster) Close() error {
+	c.mu.Lock()
+	stop := c.stop
+	c.closed = true
+	c.mu.Unlock()
+	if stop != nil {
+		stop()
+		<-c.served
+	}
+	return errors.Join(c.agent.Close(), c.api.Close())
+}
+
+// logSource lets the API server ask the node agent, which is opened after it.
+type logSource struct{ agent *node.Agent }
+
+// PodLog opens the log of a container.
+func (l *logSource) PodLog(ctx context.Context, namespace, pod, container string, opts *corev1.PodLogOptions) (io.ReadCloser, error) {
+	if l.agent == nil {
+		return nil, apierrors.NewServiceUnavailable("the node agent is not open yet")
+	}
+	return l.agent.PodLog(ctx, namespace, pod, container, opts)
+}

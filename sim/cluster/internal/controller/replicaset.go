@@ -1,0 +1,207 @@
+package controller
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/ptr"
+
+	"github.com/dpesim/dpesim/sim/cluster/internal/record"
+)
+
+// replicaSets keeps as many pods as each ReplicaSet wants.
+type replicaSets struct {
+	*Manager
+	loop *loop
+	from record.Source
+}
+
+func (m *Manager) addReplicaSets() error {
+	c := &replicaSets{Manager: m, from: record.Source{Component: "replicaset-controller"}}
+	c.loop = m.loop("replicaset", c.sync)
+	if err := on(m.informers.Apps().V1().ReplicaSets().Informer(), func(o metav1.Object) { c.loop.add(keyOf(o)) }); err != nil {
+		return err
+	}
+	return on(m.informers.Core().V1().Pods().Informer(), func(o metav1.Object) {
+		if r := metav1.GetControllerOf(o); r != nil && r.Kind == "ReplicaSet" {
+			c.loop.add(cache.NewObjectName(o.GetNamespace(), r.Name).String())
+		}
+	})
+}
+
+func (c *replicaSets) sync(ctx context.Context, key string) error {
+	name, err := cache.ParseObjectName(key)
+	if err != nil {
+		return err
+	}
+	r, err := c.client.AppsV1().ReplicaSets(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	pods, err := c.pods(ctx, r)
+	if err != nil {
+		return err
+	}
+	var syncErr error
+	if r.DeletionTimestamp == nil {
+		pods, syncErr = c.adjust(ctx, r, pods)
+	}
+	if err := c.report(ctx, r, pods, syncErr); err != nil {
+		return err
+	}
+	return syncErr
+}
+
+// pods gives the active pods of r: neither ended nor on their way out.
+func (c *replicaSets) pods(ctx context.Context, r *appsv1.ReplicaSet) ([]*corev1.Pod, error) {
+	list, err := c.client.CoreV1().Pods(r.Namespace).List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(r.Spec.Selector)})
+	if err != nil {
+		return nil, err
+	}
+	var out []*corev1.Pod
+	for i := range list.Items {
+		p := &list.Items[i]
+		if metav1.IsControlledBy(p, r) && p.DeletionTimestamp == nil && !ended(p) {
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
+
+func ended(p *corev1.Pod) bool {
+	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+}
+
+// adjust makes the pods that are missing, or deletes those that are too many, and gives the pods as they then are.
+func (c *replicaSets) adjust(ctx context.Context, r *appsv1.ReplicaSet, pods []*corev1.Pod) ([]*corev1.Pod, error) {
+	n := int(ptr.Deref(r.Spec.Replicas, 1))
+	api := c.client.CoreV1().Pods(r.Namespace)
+	for len(pods) < n {
+		p := &corev1.Pod{ObjectMeta: *r.Spec.Template.ObjectMeta.DeepCopy(), Spec: *r.Spec.Template.Spec.DeepCopy()}
+		p.GenerateName, p.Namespace = r.Name+"-", r.Namespace
+		p.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(r, appsv1.SchemeGroupVersion.WithKind("ReplicaSet"))}
+		made, err := api.Create(ctx, p, metav1.CreateOptions{})
+		if err != nil {
+			c.events.Warning(c.from, r, "FailedCreate", "Error creating: %v", err)
+			return pods, err
+		}
+		c.events.Normal(c.from, r, "SuccessfulCreate", "Created pod: %s", made.Name)
+		pods = append(pods, made)
+	}
+	if len(pods) == n {
+		return pods, nil
+	}
+	slices.SortStableFunc(pods, c.firstToGo)
+	for len(pods) > n {
+		p := pods[0]
+		err := api.Delete(ctx, p.Name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(p.UID))})
+		if err != nil && !apierrors.IsNotFound(err) {
+			c.events.Warning(c.from, r, "FailedDelete", "Error deleting: %v", err)
+			return pods, err
+		}
+		c.events.Normal(c.from, r, "SuccessfulDelete", "Deleted pod: %s", p.Name)
+		pods = pods[1:]
+	}
+	return pods, nil
+}
+
+// firstToGo orders pods: those that are missed least come first. Unbound before bound, pending before running, not ready
+// before ready, ready for a short time before long, many restarts before few, young before old. Source: Kubernetes,
+// "ReplicaSet", scaling down; what it says of deletion cost and of spreading over nodes is left out.
+func (c *replicaSets) firstToGo(a, b *corev1.Pod) int {
+	phase := map[corev1.PodPhase]int{corev1.PodPending: 0, corev1.PodUnknown: 1, corev1.PodRunning: 2}
+	readyA, sinceA := readiness(a)
+	readyB, sinceB := readiness(b)
+	return cmp.Or(
+		cmp.Compare(number(a.Spec.NodeName != ""), number(b.Spec.NodeName != "")),
+		cmp.Compare(phase[a.Status.Phase], phase[b.Status.Phase]),
+		cmp.Compare(number(readyA), number(readyB)),
+		sinceB.Compare(sinceA),
+		cmp.Compare(restarts(b), restarts(a)),
+		b.CreationTimestamp.Compare(a.CreationTimestamp.Time),
+	)
+}
+
+func number(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func restarts(p *corev1.Pod) (n int32) {
+	for _, s := range p.Status.ContainerStatuses {
+		n = max(n, s.RestartCount)
+	}
+	return n
+}
+
+// readiness tells whether a pod is ready, and since when.
+func readiness(p *corev1.Pod) (ready bool, since time.Time) {
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
+			return true, c.LastTransitionTime.Time
+		}
+	}
+	return false, time.Time{}
+}
+
+// report writes r's status if it changed, and comes back when a pod that is ready will count as available.
+func (c *replicaSets) report(ctx context.Context, r *appsv1.ReplicaSet, pods []*corev1.Pod, cause error) error {
+	minimum := time.Duration(r.Spec.MinReadySeconds) * time.Second
+	s := appsv1.ReplicaSetStatus{Replicas: int32(len(pods)), ObservedGeneration: r.Generation}
+	for _, p := range pods {
+		if isSubset(r.Spec.Template.Labels, p.Labels) {
+			s.FullyLabeledReplicas++
+		}
+		ready, since := readiness(p)
+		if !ready {
+			continue
+		}
+		s.ReadyReplicas++
+		if left := since.Add(minimum).Sub(c.clock.Now()); minimum > 0 && left > 0 {
+			c.loop.addAfter(keyOf(r), left)
+			continue
+		}
+		s.AvailableReplicas++
+	}
+	if cause != nil {
+		s.Conditions = []appsv1.ReplicaSetCondition{{
+			Type: appsv1.ReplicaSetReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate", Message: fmt.Sprint(cause),
+			LastTransitionTime: metav1.NewTime(c.clock.Now()),
+		}}
+		if have := r.Status.Conditions; len(have) == 1 && have[0].Message == s.Conditions[0].Message {
+			s.Conditions = have
+		}
+	}
+	if apiequality.Semantic.DeepEqual(s, r.Status) {
+		return nil
+	}
+	if was := r.Status.ReadyReplicas; was != s.ReadyReplicas {
+		c.publish(ctx, r, "replicas ready", map[string]string{"replica_set": r.Name, "ready": fmt.Sprint(s.ReadyReplicas), "wanted": fmt.Sprint(ptr.Deref(r.Spec.Replicas, 1))})
+	}
+	r.Status = s
+	_, err := c.client.AppsV1().ReplicaSets(r.Namespace).UpdateStatus(ctx, r, metav1.UpdateOptions{})
+	return err
+}
+
+func isSubset(part, whole map[string]string) bool {
+	for k, v := range part {
+		if w, ok := whole[k]; !ok || w != v {
+			return false
+		}
+	}
+	return true
+}

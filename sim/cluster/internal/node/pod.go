@@ -1,0 +1,316 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/dpesim/dpesim/sim"
+)
+
+// pod runs one pod that is bound to a node, from the moment the agent sees it until it is gone from the API server:
+//
+//	pending -> running <-> backing off -> finished
+//	    \________\______________\___________\____-> stopping -> deleted
+type pod struct {
+	agent           *Agent
+	node            *place
+	namespace, name string
+	uid             types.UID
+	restored        bool // an agent before this one ran it
+
+	ctx  context.Context // done: SIGKILL
+	kill context.CancelFunc
+	stop chan struct{} // closed: SIGTERM
+
+	touched chan struct{} // cap 1: the status may have changed
+	done    chan struct{} // closed when nothing of the pod is left
+
+	mu         sync.Mutex
+	spec       *corev1.Pod // as the API server has it
+	ip         netip.Addr
+	began      metav1.Time
+	containers []*container
+	grace      time.Duration
+	killer     func() bool // stops the timer of the grace period; nil: none runs
+	stopped    bool
+	silent     bool // nothing more is told to the API server: the pod is gone there, or the agent goes
+	refused    string
+	written    *corev1.PodStatus // as last told
+}
+
+func newPod(a *Agent, n *place, spec *corev1.Pod) *pod {
+	ctx, kill := context.WithCancel(context.WithoutCancel(a.ctx))
+	p := &pod{
+		agent: a, node: n, namespace: spec.Namespace, name: spec.Name, uid: spec.UID, spec: spec, ctx: ctx, kill: kill,
+		stop: make(chan struct{}), touched: make(chan struct{}, 1), done: make(chan struct{}),
+		began: metav1.NewTime(a.clock.Now()), refused: unsupported(spec),
+	}
+	if spec.Status.StartTime != nil {
+		p.began, p.restored = *spec.Status.StartTime, true
+	}
+	for i := range spec.Spec.Containers {
+		p.containers = append(p.containers, p.container(&spec.Spec.Containers[i]))
+	}
+	return p
+}
+
+// container gives a container of the pod, with what an agent before this one told of it.
+func (p *pod) container(spec *corev1.Container) *container {
+	c := &container{pod: p, spec: spec}
+	c.state = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}}
+	for _, s := range p.spec.Status.ContainerStatuses {
+		if s.Name != spec.Name || s.ContainerID == "" {
+			continue
+		}
+		c.restarts, c.last = s.RestartCount, s.LastTerminationState
+		switch {
+		case s.State.Running != nil:
+			c.restarts++
+			c.last = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+				ExitCode: exitUnknown, Reason: "Unknown", StartedAt: s.State.Running.StartedAt,
+				FinishedAt: metav1.NewTime(p.agent.clock.Now()), ContainerID: s.ContainerID,
+			}}
+		case s.State.Terminated != nil && !c.again(s.State.Terminated.ExitCode):
+			c.state, c.finished, c.id = s.State, true, s.ContainerID
+		case s.State.Terminated != nil:
+			c.restarts++
+			c.last = s.State
+		}
+	}
+	return c
+}
+
+// scratch is the directory that stands for "/" of the pod's writable volumes.
+func (p *pod) scratch() string { return filepath.Join(p.agent.dir, "pods", string(p.uid)) }
+
+// run is the pod's own goroutine.
+func (p *pod) run() {
+	defer close(p.done)
+	defer p.kill()
+	p.publish("pod started", map[string]string{"node": p.node.name})
+	var containers sync.WaitGroup
+	if p.begin() {
+		for _, c := range p.containers {
+			if !c.finished {
+				containers.Go(c.run)
+			}
+		}
+	}
+	finished := make(chan struct{})
+	go func() {
+		containers.Wait()
+		close(finished)
+	}()
+	p.touch()
+	stop := p.stop
+	for stop != nil || finished != nil {
+		select {
+		case <-p.touched:
+			p.report()
+		case <-finished:
+			finished = nil
+		case <-stop:
+			stop = nil
+		}
+	}
+	p.mu.Lock()
+	if p.killer != nil {
+		p.killer()
+	}
+	p.mu.Unlock()
+	p.report()
+	p.leave()
+}
+
+// begin takes what the pod needs from the node. It is false if the node cannot run the pod.
+func (p *pod) begin() bool {
+	ip, ok := p.agent.network.lease(p.node.pods)
+	p.mu.Lock()
+	p.ip = ip
+	if !ok {
+		p.refused = fmt.Sprintf("no address is free in %s", p.node.pods)
+	}
+	refused := p.refused
+	p.mu.Unlock()
+	if refused != "" {
+		p.warn("FailedCreatePodSandBox", "Failed to create pod sandbox: %s", refused)
+		return false
+	}
+	if p.restored {
+		p.tell("SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+	}
+	if err := os.MkdirAll(p.scratch(), 0o700); err != nil {
+		p.agent.log.Error("scratch directory not made", "err", err, "namespace", p.namespace, "pod", p.name)
+	}
+	return !p.stopping()
+}
+
+// leave gives back what the pod had, and takes it off the API server unless it is gone there.
+func (p *pod) leave() {
+	p.mu.Lock()
+	silent := p.silent
+	p.mu.Unlock()
+	p.agent.network.release(p.ip)
+	if p.agent.ctx.Err() != nil {
+		return // the pod comes back with the next agent, its scratch with it
+	}
+	if err := os.RemoveAll(p.scratch()); err != nil {
+		p.agent.log.Warn("scratch directory not removed", "err", err, "namespace", p.namespace, "pod", p.name)
+	}
+	if !silent {
+		p.agent.remove(p.agent.ctx, p.namespace, p.name, p.uid)
+	}
+	p.publish("pod deleted", nil)
+}
+
+// see takes what the API server now has of the pod.
+func (p *pod) see(spec *corev1.Pod) {
+	p.mu.Lock()
+	p.spec = spec
+	p.mu.Unlock()
+	if spec.DeletionTimestamp != nil {
+		grace := int64(corev1.DefaultTerminationGracePeriodSeconds)
+		if spec.DeletionGracePeriodSeconds != nil {
+			grace = *spec.DeletionGracePeriodSeconds
+		}
+		p.terminate(time.Duration(grace) * time.Second)
+	}
+}
+
+// terminate asks the containers to end, and kills them after grace. A later call can shorten the grace.
+func (p *pod) terminate(grace time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopped && grace >= p.grace {
+		return
+	}
+	if p.killer != nil {
+		p.killer()
+	}
+	p.grace = grace
+	p.killer = p.agent.clock.AfterFunc(grace, p.kill).Stop
+	if !p.stopped {
+		p.stopped = true
+		close(p.stop)
+	}
+}
+
+// abandon is terminate without a word to the API server any more.
+func (p *pod) abandon() {
+	p.mu.Lock()
+	p.silent = true
+	if !p.stopped {
+		p.stopped = true
+		close(p.stop)
+	}
+	p.mu.Unlock()
+}
+
+// gone kills the pod: the API server has it no more.
+func (p *pod) gone() {
+	p.abandon()
+	p.kill()
+}
+
+func (p *pod) stopping() bool {
+	select {
+	case <-p.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// current gives the pod as the API server has it, with the addresses that the node gave.
+func (p *pod) current() *corev1.Pod {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := p.spec.DeepCopy()
+	out.Status.PodIP, out.Status.HostIP = p.ip.String(), p.node.ip.String()
+	return out
+}
+
+// sleep waits for d of product time; false if the pod was stopped meanwhile.
+func (p *pod) sleep(d time.Duration) bool {
+	due, giveUp := p.agent.clock.After(d)
+	select {
+	case <-due:
+		return true
+	case <-p.stop:
+		giveUp()
+		return false
+	}
+}
+
+func (p *pod) touch() {
+	select {
+	case p.touched <- struct{}{}:
+	default: // it is to be reported already
+	}
+}
+
+// report tells the API server the pod's status, if it changed.
+func (p *pod) report() {
+	p.mu.Lock()
+	status, silent := p.statusLocked(), p.silent
+	p.mu.Unlock()
+	if silent {
+		return
+	}
+	wasReady := isReady(p.written)
+	if p.written != nil && same(p.written, status) {
+		return
+	}
+	switch err := p.agent.report(p.agent.ctx, p, status); {
+	case err == nil:
+		p.written = status
+		if ready := isReady(status); ready != wasReady {
+			p.publish(map[bool]string{true: "pod ready", false: "pod not ready"}[ready], nil)
+		}
+	case apierrors.IsNotFound(err), errors.Is(err, context.Canceled), p.agent.ctx.Err() != nil:
+	default:
+		p.agent.log.Warn("pod status not written", "err", err, "namespace", p.namespace, "pod", p.name)
+		p.agent.clock.AfterFunc(firstRetry, p.touch)
+	}
+}
+
+func (p *pod) source() *corev1.Pod {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.spec
+}
+
+func (p *pod) tell(reason, format string, args ...any) {
+	if p.agent.ctx.Err() == nil {
+		p.agent.events.Normal(p.node.source(), p.source(), reason, format, args...)
+	}
+}
+
+func (p *pod) warn(reason, format string, args ...any) {
+	if p.agent.ctx.Err() == nil {
+		p.agent.events.Warning(p.node.source(), p.source(), reason, format, args...)
+	}
+}
+
+func (p *pod) publish(what string, detail map[string]string) {
+	d := map[string]string{"namespace": p.namespace, "pod": p.name}
+	for k, v := range detail {
+		d[k] = v
+	}
+	label := sim.Label(p.source().Labels["app.kubernetes.io/instance"])
+	if !label.Valid() {
+		label = ""
+	}
+	p.agent.bus.Publish(p.agent.ctx, sim.Event{Part: sim.PartCluster, DPE: label, What: what, Detail: d})
+}
