@@ -126,9 +126,8 @@ func (e *Edge) Close() error {
 		_ = c.Close() // its handler sees the error
 	}
 	for _, r := range e.routes {
-		close(r.done)
+		r.endLocked()
 	}
-	clear(e.routes)
 	open := make([]*conn, 0, len(e.conns))
 	for c := range e.conns {
 		open = append(open, c)
@@ -241,7 +240,7 @@ func (e *Edge) hand(c *conn, rt *route, timer *clock.Timer) Reason {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
-	case e.routes[rt.host] != rt: // closed meanwhile
+	case !rt.liveLocked(): // closed meanwhile
 		return UnknownName
 	case !e.allowedLocked(rt.env, c.source()):
 		return NotAllowed

@@ -17,36 +17,43 @@ var hostPattern = regexp.MustCompile(`^[a-z0-9_]([-a-z0-9_.]{0,251}[a-z0-9_])?$`
 // normal is the spelling under which a host is routed.
 func normal(host string) string { return strings.ToLower(strings.TrimSuffix(host, ".")) }
 
-// route is the listener of one host.
+// route is the listener of one service, under one host name or several.
 type route struct {
 	edge  *Edge
-	host  string
+	hosts []string
 	env   sim.EnvironmentID
 	queue chan *conn
 	done  chan struct{} // closed under edge.mu, as the route leaves edge.routes
 }
 
-// Listen opens the route to host, in env if it is not empty: connections whose hello names host (in any case) come out
-// of the listener with their bytes untouched. RemoteAddr is the client's address as the allowlist sees it. Closing the
-// listener ends the route and the connections that wait in it; those that were accepted live on.
+// Listen opens the route to host, in env if it is not empty: connections whose hello names host or one of its aliases (in
+// any case) come out of the listener with their bytes untouched. RemoteAddr is the client's address as the allowlist sees
+// it. Closing the listener ends the route and the connections that wait in it; those that were accepted live on.
 //
-// It returns Invalid if host is no host name, Conflict if it has a route, Unavailable if the edge is closed.
-func (e *Edge) Listen(host string, env sim.EnvironmentID) (net.Listener, error) {
-	h := normal(host)
-	if _, err := netip.ParseAddr(h); err == nil || !hostPattern.MatchString(h) {
-		return nil, sim.Errorf(sim.Invalid, "%q cannot be routed: it is no host name", host).
-			WithHelp("a TLS hello carries DNS names only, for example portal.dpesim.localhost")
+// It returns Invalid if a name is no host name, Conflict if it has a route, Unavailable if the edge is closed.
+func (e *Edge) Listen(host string, env sim.EnvironmentID, aliases ...string) (net.Listener, error) {
+	r := &route{edge: e, env: env, queue: make(chan *conn, e.opt.Backlog), done: make(chan struct{})}
+	for _, name := range append([]string{host}, aliases...) {
+		h := normal(name)
+		if _, err := netip.ParseAddr(h); err == nil || !hostPattern.MatchString(h) {
+			return nil, sim.Errorf(sim.Invalid, "%q cannot be routed: it is no host name", name).
+				WithHelp("a TLS hello carries DNS names only, for example portal.dpesim.localhost")
+		}
+		r.hosts = append(r.hosts, h)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
 		return nil, sim.Errorf(sim.Unavailable, "the edge is closed")
 	}
-	if e.routes[h] != nil {
-		return nil, sim.Errorf(sim.Conflict, "%s has a route already", h).WithHelp("close that listener first, or use another name")
+	for _, h := range r.hosts {
+		if e.routes[h] != nil {
+			return nil, sim.Errorf(sim.Conflict, "%s has a route already", h).WithHelp("close that listener first, or use another name")
+		}
 	}
-	r := &route{edge: e, host: h, env: env, queue: make(chan *conn, e.opt.Backlog), done: make(chan struct{})}
-	e.routes[h] = r
+	for _, h := range r.hosts {
+		e.routes[h] = r
+	}
 	return r, nil
 }
 
@@ -68,10 +75,7 @@ func (r *route) Accept() (net.Conn, error) {
 // Close ends the route. It is idempotent.
 func (r *route) Close() error {
 	r.edge.mu.Lock()
-	if r.edge.routes[r.host] == r {
-		delete(r.edge.routes, r.host)
-		close(r.done)
-	}
+	r.endLocked()
 	r.edge.mu.Unlock()
 	for { // nothing enters the queue any more: [Edge.hand] looks into edge.routes under the lock
 		select {
@@ -81,6 +85,20 @@ func (r *route) Close() error {
 			return nil
 		}
 	}
+}
+
+// liveLocked tells whether the route has not been closed.
+func (r *route) liveLocked() bool { return r.edge.routes[r.hosts[0]] == r }
+
+// endLocked takes the route out of the edge, once.
+func (r *route) endLocked() {
+	if !r.liveLocked() {
+		return
+	}
+	for _, h := range r.hosts {
+		delete(r.edge.routes, h)
+	}
+	close(r.done)
 }
 
 // Addr is the edge's address.
