@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -14,8 +13,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -315,9 +312,3 @@ func TestDeploymentBecomesReadyAndLeavesNothingBehind(t *testing.T) {
 		return len(sets.Items) == 0 && len(pods.Items) == 0
 	})
 }
-
-var (
-	_ = resource.MustParse
-	_ = io.EOF
-	_ = apierrors.IsNotFound
-)

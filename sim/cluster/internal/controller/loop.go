@@ -41,7 +41,9 @@ func (m *Manager) loop(name string, sync func(ctx context.Context, key string) e
 func (l *loop) add(key string) { l.queue.Add(key) }
 
 // addAfter asks for a sync of key once d of product time has passed.
-func (l *loop) addAfter(key string, d time.Duration) { l.clock.AfterFunc(d, func() { l.queue.Add(key) }) }
+func (l *loop) addAfter(key string, d time.Duration) {
+	l.clock.AfterFunc(d, func() { l.queue.Add(key) })
+}
 
 // run syncs until the queue is shut down.
 func (l *loop) run(ctx context.Context) {
