@@ -148,15 +148,17 @@ func (s *Server) handle(e *session, r received) {
 	}
 }
 
-// hangUp deals with the end of the engine's side. After a drain with nothing left to do that is a clean goodbye.
+// hangUp deals with the end of the engine's side. A clean end after a drain says that the engine has finished what it
+// began: commands that crossed the drain on their way go to others at once. A drain that broke off leaves the leases.
 func (s *Server) hangUp(e *session, err error) {
+	clean := errors.Is(err, io.EOF)
 	d := departure{why: "the stream broke", err: errGone()}
-	if errors.Is(err, io.EOF) {
+	if clean {
 		d = departure{why: "the engine hung up"}
 	}
 	_ = s.do(s.ctx, func(t *turn) error { // fails only if the server is closed
-		d.keep = e.Draining
-		if e.Draining {
+		d.keep = e.Draining && !clean
+		if e.Draining && clean {
 			d.why = "drained"
 		}
 		t.leave(e, d)

@@ -305,3 +305,20 @@ func TestWhatCouldNotBeStoredWasToldToNobody(t *testing.T) {
 		t.Errorf("jobs are %+v, %v; want %s and %s", jobs, err, held.ID, next.ID)
 	}
 }
+
+func TestACommandThatCrossedADrainGoesToAnotherAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	key := r.authorize(t, "finance")
+	a, b := r.connect(t, key, "finance", "finance-0"), r.connect(t, key, "finance", "finance-1")
+	a.give(t, 1)
+	j := r.submit(t, profile)
+	a.command(t)
+	a.stop(t)
+	b.give(t, 1)
+	b.barrier(t)
+	_ = a.stream.CloseSend()
+	if c := b.command(t); c.GetJobId() != string(j.ID) || c.GetAttempt() != 2 {
+		t.Errorf("the other replica got %v, want attempt 2 of %s", c, j.ID)
+	}
+}
