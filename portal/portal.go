@@ -120,6 +120,7 @@ func open(ctx context.Context, o Options) (*Portal, error) {
 	p.signal() // whatever was wanted before the last end may not have been done
 	p.http = &http.Server{
 		Handler:           p.routes(),
+		TLSConfig:         o.TLS,
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
