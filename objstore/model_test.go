@@ -3,6 +3,7 @@ package objstore_test
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"maps"
 	"slices"
 	"strings"
@@ -14,6 +15,19 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
+
+// TestMain lets the model test run a few times only, unless the command line says otherwise: each step waits for the disk.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
+	if !given {
+		if err := flag.Set("rapid.checks", "15"); err != nil {
+			panic(err)
+		}
+	}
+	m.Run()
+}
 
 // modelListing is what a listing of keys should be: sorted, rolled up, prefixes in angle brackets.
 func modelListing(keys []string, prefix, delimiter string) []string {
@@ -81,7 +95,10 @@ func TestStoreBehavesAsAMap(t *testing.T) {
 					rt.Fatalf("prefix %q delimiter %q: %s", prefix, delimiter, d)
 				}
 			},
-			"reopen": func(*rapid.T) {
+			"reopen": func(rt *rapid.T) {
+				if rapid.IntRange(0, 3).Draw(rt, "seldom") > 0 {
+					rt.Skip("slow")
+				}
 				f.stop()
 				f = start(t, dir)
 				c = f.s3(operator)

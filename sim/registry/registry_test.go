@@ -238,7 +238,9 @@ func TestTokensPullOnly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var doc struct{ Errors []struct{ Code, Message string } }
+		var doc struct {
+			Errors []struct{ Code, Message string }
+		}
 		_ = json.NewDecoder(res.Body).Decode(&doc) // a 200 has no document
 		_ = res.Body.Close()
 		code := ""
