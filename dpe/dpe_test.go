@@ -166,7 +166,8 @@ func (b *safeBuffer) String() string {
 	return b.b.String()
 }
 
-func newCloud(t *testing.T) *cloud {
+// newCloud makes a cloud; front, if given, stands before the object storage.
+func newCloud(t *testing.T, front ...func(http.Handler) http.Handler) *cloud {
 	t.Helper()
 	c := &cloud{t: t, dpm: &fakeDPM{streams: make(chan *fakeStream)}, blobs: s3mem.New(), stop: make(chan struct{}), done: make(chan error, 1), logs: &safeBuffer{}}
 	for _, b := range []string{"sample-data", "results"} {
@@ -174,7 +175,11 @@ func newCloud(t *testing.T) *cloud {
 			t.Fatal(err)
 		}
 	}
-	storage := httptest.NewTLSServer(gofakes3.New(c.blobs).Server())
+	handler := gofakes3.New(c.blobs).Server()
+	for _, f := range front {
+		handler = f(handler)
+	}
+	storage := httptest.NewTLSServer(handler)
 	t.Cleanup(storage.Close)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -603,4 +608,104 @@ func TestConfigurationThatCannotStart(t *testing.T) {
 			}
 		})
 	}
+}
+
+// cutter breaks the connection of a response after some bytes.
+type cutter struct {
+	http.ResponseWriter
+	left int
+}
+
+func (c *cutter) Write(p []byte) (int, error) {
+	if len(p) > c.left {
+		_, _ = c.ResponseWriter.Write(p[:c.left])
+		_ = http.NewResponseController(c.ResponseWriter).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	c.left -= len(p)
+	return c.ResponseWriter.Write(p)
+}
+
+func TestBrokenDownloadIsTakenUpWhereItBroke(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var ranges []string
+	c := newCloud(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodGet {
+				next.ServeHTTP(w, r)
+				return
+			}
+			mu.Lock()
+			ranges = append(ranges, r.Header.Get("Range"))
+			first := len(ranges) == 1
+			mu.Unlock()
+			if first {
+				w = &cutter{w, 200_000}
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	c.put("big.csv", "v\n"+strings.Repeat("1\n", 200_000))
+	c.run()
+	s := c.welcomed()
+	s.credits(2)
+	s.command("j1", 1, "big.csv")
+	s.event(dpmv1.JobState_JOB_STATE_RUNNING)
+	e := s.event(dpmv1.JobState_JOB_STATE_SUCCEEDED)
+	var sum dpe.Summary
+	if err := json.Unmarshal(e.GetPayload(), &sum); err != nil || sum.Rows != 200_000 {
+		t.Errorf("summary %s, %v", e.GetPayload(), err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(ranges) != 2 || ranges[0] != "" || ranges[1] != "bytes=200000-" {
+		t.Errorf("ranges asked for: %q", ranges)
+	}
+}
+
+func TestDrainTimeoutLeavesJobsUndone(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	faults := fault.New(c.config.Clock, c.config.Draw)
+	c.config.Faults = faults
+	if err := faults.Arm(fault.Fault{Name: "slow", Point: dpe.FaultCommand, Delay: 24 * time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	c.run()
+	s := c.welcomed()
+	s.credits(2)
+	s.command("j1", 1, "a.csv")
+	s.event(dpmv1.JobState_JOB_STATE_RUNNING)
+	close(c.stop)
+	for s.next().GetDrain() == nil {
+		t.Log("before drain")
+	}
+	for end := time.Now().Add(patience); ; { // the timer may not be armed yet when the drain is sent
+		if err := c.config.Clock.Advance(t.Context(), c.config.DrainTimeout); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-c.done:
+			c.done <- err
+			if err != nil || !strings.Contains(c.logs.String(), "jobs left undone") {
+				t.Errorf("Run: %v, log:\n%s", err, c.logs)
+			}
+			return
+		default:
+		}
+		if time.Now().After(end) {
+			t.Fatal("the engine does not end")
+		}
+	}
+}
+
+func TestUnknownKeyIsToldAndTriedAgain(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.run()
+	s, _ := c.stream()
+	s.close(status.Error(codes.Unauthenticated, "no component has this key"))
+	c.eventually("/actuator/health", http.StatusServiceUnavailable, "DPM does not know this DPE: no component has this key")
+	c.welcomed().credits(2)
 }

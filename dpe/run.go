@@ -18,6 +18,9 @@ func Run(ctx context.Context, c Config) error {
 	}
 	checked, err := c.check()
 	if err != nil {
+		if c.Health != nil {
+			_ = c.Health.Close() // the reason why it does not start matters more
+		}
 		return err
 	}
 	return newEngine(c, checked).run(ctx)

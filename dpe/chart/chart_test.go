@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/base64"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 	"helm.sh/helm/v4/pkg/action"
@@ -19,6 +21,7 @@ import (
 	"helm.sh/helm/v4/pkg/chart/v2/lint"
 	"helm.sh/helm/v4/pkg/chart/v2/lint/support"
 	"helm.sh/helm/v4/pkg/release"
+	"pgregory.net/rapid"
 	"sigs.k8s.io/yaml"
 
 	"github.com/dpesim/dpesim/dpe/chart"
@@ -214,5 +217,111 @@ func TestValuesThatChartsRefuse(t *testing.T) {
 				t.Errorf("want %q, got %v", c.want, err)
 			}
 		})
+	}
+}
+
+func TestValuesSurviveYAML(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		printable := rapid.StringOfN(rapid.RuneFrom([]rune(` "\'#:={}%`), unicode.L, unicode.N, unicode.P, unicode.S), 1, 40, -1)
+		v := testValues(rapid.SampledFrom(chart.Releases()).Draw(rt, "release"))
+		v.Tier = rapid.SampledFrom(sim.Tiers()).Draw(rt, "tier")
+		v.Replicas = rapid.IntRange(1, 50).Draw(rt, "replicas")
+		v.Revision = rapid.Int64Range(1, 1<<50).Draw(rt, "revision")
+		v.Licence.Organisation = printable.Draw(rt, "organisation")
+		v.RegistryToken = sim.Secret(rapid.StringN(1, 40, -1).Draw(rt, "token"))
+		m := parse(t, v)
+		sizing, _ := v.Tier.Sizing()
+		get := func(path string) any {
+			var at any = m
+			for k := range strings.SplitSeq(path, ".") {
+				at = at.(map[string]any)[k]
+			}
+			return at
+		}
+		for path, want := range map[string]any{
+			"environment": string(v.Environment), "dpe.label": string(v.Label), "dpe.revision": v.Revision, "replicaCount": int64(v.Replicas),
+			"dpe.slots": int64(chart.Slots(v.Tier)), "image.registry": v.Registry, "imageCredentials.username": v.RegistryUser, "imageCredentials.password": v.RegistryToken.Reveal(),
+			"objectStorage.url": v.ObjectStorageURL, "objectStorage.accessKey": v.AccessKey, "objectStorage.secretKey": v.SecretKey.Reveal(),
+			"authentication.jwtKey": v.Key.Reveal(), "ca": testCA, "licence.organisation": v.Licence.Organisation, "licence.expires": "2027-01-02T03:04:05Z",
+			"resources.requests.cpu": sizing.CPURequest, "resources.limits.cpu": sizing.CPULimit, "resources.limits.memory": sizing.MemoryLimit, "scratch.size": sizing.Disk,
+		} {
+			got := get(path)
+			if f, ok := got.(float64); ok {
+				got = int64(f)
+			}
+			if got != want {
+				rt.Fatalf("%s: got %v, want %v", path, got, want)
+			}
+		}
+		if _, _, err := render(t, v.Release, m); err != nil {
+			rt.Fatal(err)
+		}
+	})
+}
+
+func TestSecretsShowInYAMLOnly(t *testing.T) {
+	t.Parallel()
+	v := testValues("15.3.0")
+	v.RegistryToken = "registry-token"
+	shown := fmt.Sprintf("%v %+v %#v", v, v, v)
+	for _, s := range []sim.Secret{v.Key, v.SecretKey, v.RegistryToken} {
+		if strings.Contains(shown, s.Reveal()) {
+			t.Errorf("printing the values shows %s", s.Reveal())
+		}
+	}
+}
+
+func TestPodsRollWhenConfigurationChanges(t *testing.T) {
+	t.Parallel()
+	checksums := func(change func(*chart.Values)) string {
+		v := testValues("15.3.0")
+		change(&v)
+		manifest, _, err := render(t, v.Release, parse(t, v))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sums []string
+		for line := range strings.Lines(manifest) {
+			if strings.Contains(line, "checksum/") {
+				sums = append(sums, line)
+			}
+		}
+		return strings.Join(sums, "")
+	}
+	before := checksums(func(*chart.Values) {})
+	for what, c := range map[string]struct {
+		change func(*chart.Values)
+		rolls  bool
+	}{
+		"replicas alone": {func(v *chart.Values) { v.Replicas++ }, false},
+		"drivers":        {func(v *chart.Values) { v.Drivers = v.Drivers[:1] }, true},
+		"key":            {func(v *chart.Values) { v.Key = "YQ==" }, true},
+		"registry token": {func(v *chart.Values) { v.RegistryToken = "new" }, true},
+		"revision":       {func(v *chart.Values) { v.Revision++ }, true},
+	} {
+		if rolls := checksums(c.change) != before; rolls != c.rolls {
+			t.Errorf("%s: rolls %v, want %v", what, rolls, c.rolls)
+		}
+	}
+}
+
+func TestIncompleteValuesAreRefused(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(*chart.Values){
+		"the label":          func(v *chart.Values) { v.Label = "" },
+		"the URL of DPM":     func(v *chart.Values) { v.DPMURL = "http://dpm" },
+		"the key for JWTs":   func(v *chart.Values) { v.Key = "" },
+		"the CA certificate": func(v *chart.Values) { v.CA = []byte("x") },
+		"the licence":        func(v *chart.Values) { v.Licence.Organisation = "a\nb" },
+		"unknown driver":     func(v *chart.Values) { v.Drivers = []sim.Driver{"dbase"} },
+		"sizing tier":        func(v *chart.Values) { v.Tier = "XL" },
+	} {
+		v := testValues("15.3.0")
+		change(&v)
+		_, err := v.YAML()
+		if msg, _ := sim.Explain(err); sim.KindOf(err) != sim.Invalid || !strings.Contains(msg, want) {
+			t.Errorf("want %q, got %v", want, err)
+		}
 	}
 }

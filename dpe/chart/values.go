@@ -3,13 +3,14 @@ package chart
 import (
 	"bytes"
 	_ "embed" // for the template of values.yaml
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"text/template"
 	"time"
+	"unicode"
 
 	"github.com/dpesim/dpesim/sim"
 )
@@ -127,6 +128,7 @@ func (v Values) check() error {
 		{v.Registry != "" && v.RegistryUser != "" && v.RegistryToken != "", "the registry with its access token"},
 		{v.Key != "", "the key for JWTs"},
 		{len(v.CA) == 0 || isPEM(v.CA), "the CA certificate"},
+		{!strings.ContainsFunc(v.Licence.Organisation+v.Licence.Environment, func(r rune) bool { return !unicode.IsPrint(r) }), "the licence"},
 		{v.Licence.Organisation != "" && v.Licence.Environment != "" && v.Licence.Replicas >= 1 && !v.Licence.Expires.IsZero(), "the licence"},
 	} {
 		if !c.ok {
@@ -147,15 +149,10 @@ func isPEM(b []byte) bool {
 	return p != nil
 }
 
-// quote writes a YAML double-quoted scalar: every JSON string is one. Secrets are revealed here.
-func quote(v any) (string, error) {
-	s := fmt.Sprint(v)
+// quote writes a YAML double-quoted scalar: YAML knows every escape that Go uses. Secrets are revealed here.
+func quote(v any) string {
 	if secret, ok := v.(sim.Secret); ok {
-		s = secret.Reveal()
+		return strconv.Quote(secret.Reveal())
 	}
-	var buf bytes.Buffer
-	e := json.NewEncoder(&buf)
-	e.SetEscapeHTML(false)
-	err := e.Encode(s)
-	return strings.TrimSuffix(buf.String(), "\n"), err
+	return strconv.Quote(fmt.Sprint(v))
 }

@@ -94,7 +94,7 @@ type timeReader struct{ last string }
 
 // read reads a date or a date with time.
 func (r *timeReader) read(s string) (v time.Time, t Type, ok bool) {
-	if len(s) < len("1/2/2006") || len(s) > maxTime || !strings.ContainsAny(s[:min(5, len(s))], "-/. ") {
+	if !timeLike(s) {
 		return time.Time{}, "", false
 	}
 	if r.last != "" {
@@ -112,6 +112,20 @@ func (r *timeReader) read(s string) (v time.Time, t Type, ok bool) {
 	}
 	return time.Time{}, "", false
 }
+
+// timeLike spares most texts the layouts: every time begins with a digit, or with the name of a month and a day, and has
+// a separator among its first five characters.
+func timeLike(s string) bool {
+	if len(s) < len("1/2/2006") || len(s) > maxTime {
+		return false
+	}
+	if digit(s[0]) {
+		return strings.ContainsAny(s[1:5], "-/. ")
+	}
+	return s[3] == ' ' && digit(s[4])
+}
+
+func digit(c byte) bool { return c >= '0' && c <= '9' }
 
 func kindOf(layout string) Type {
 	if strings.Contains(layout, "15") {

@@ -71,7 +71,10 @@ type leastFirst []*counter
 
 func (h leastFirst) Len() int { return len(h) }
 func (h leastFirst) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(h[i].Count.Count, h[j].Count.Count), cmp.Compare(h[i].seq, h[j].seq)) < 0
+	if a, b := h[i].Count.Count, h[j].Count.Count; a != b {
+		return a < b
+	}
+	return h[i].seq < h[j].seq
 }
 func (h leastFirst) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
