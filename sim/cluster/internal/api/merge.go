@@ -98,8 +98,29 @@ func newConverter(t *types) converter {
 		if err != nil {
 			return nil, err
 		}
-		return managedfields.NewSchemeTypeConverter(t.public, &typed.Parser{Schema: schema.Schema{Types: defs}}), nil
+		return managedfields.NewSchemeTypeConverter(t.public, &typed.Parser{Schema: schema.Schema{Types: append(defs, scaleTypes()...)}}), nil
 	})}
+}
+
+// scaleTypes are the types of autoscaling/v1 Scale, which client-go never applies and so leaves out.
+func scaleTypes() []schema.TypeDef {
+	numeric, text := schema.Numeric, schema.String
+	field := func(name string, a schema.Atom) schema.StructField {
+		return schema.StructField{Name: name, Type: schema.TypeRef{Inlined: a}}
+	}
+	named := func(name, of string) schema.StructField {
+		return schema.StructField{Name: name, Type: schema.TypeRef{NamedType: &of}}
+	}
+	def := func(name string, f ...schema.StructField) schema.TypeDef {
+		return schema.TypeDef{Name: name, Atom: schema.Atom{Map: &schema.Map{Fields: f}}}
+	}
+	const scale = "io.k8s.api.autoscaling.v1.Scale"
+	return []schema.TypeDef{
+		def(scale, field("apiVersion", schema.Atom{Scalar: &text}), field("kind", schema.Atom{Scalar: &text}),
+			named("metadata", "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"), named("spec", scale+"Spec"), named("status", scale+"Status")),
+		def(scale+"Spec", field("replicas", schema.Atom{Scalar: &numeric})),
+		def(scale+"Status", field("replicas", schema.Atom{Scalar: &numeric}), field("selector", schema.Atom{Scalar: &text})),
+	}
 }
 
 // ObjectToTyped gives o in that form.

@@ -142,6 +142,9 @@ func (k *kindStore) decorate(*storagebackend.ConfigForResource, string, func(run
 func (reg *registry) requireNamespace(ctx context.Context, o runtime.Object, _ *metav1.CreateOptions) (genericregistry.FinishFunc, error) {
 	name := request.NamespaceValue(ctx)
 	found, err := reg.stores["namespaces"].Get(ctx, name, &metav1.GetOptions{})
+	if apierrors.IsNotFound(err) { // the store would name the resource that was asked for
+		return nil, apierrors.NewNotFound(corev1.Resource("namespaces"), name)
+	}
 	if err != nil {
 		return nil, err
 	}

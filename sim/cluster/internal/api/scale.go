@@ -123,7 +123,8 @@ func (i scaleInfo) UpdatedObject(ctx context.Context, old runtime.Object) (runti
 			field.Invalid(field.NewPath("spec", "replicas"), want.Spec.Replicas, notNegative),
 		})
 	}
-	m, err := meta.Accessor(old)
+	parent := old.DeepCopyObject() // the registry compares it with old
+	m, err := meta.Accessor(parent)
 	if err != nil {
 		return nil, err
 	}
@@ -132,11 +133,11 @@ func (i scaleInfo) UpdatedObject(ctx context.Context, old runtime.Object) (runti
 		return nil, err
 	}
 	m.SetManagedFields(managed)
-	switch x := old.(type) {
+	switch x := parent.(type) {
 	case *appsv1.Deployment:
 		x.Spec.Replicas = &want.Spec.Replicas
 	case *appsv1.ReplicaSet:
 		x.Spec.Replicas = &want.Spec.Replicas
 	}
-	return old, nil
+	return parent, nil
 }

@@ -74,22 +74,6 @@ func configMap(name string) *corev1.ConfigMap {
 	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"}, Data: map[string]string{"k": "v"}}
 }
 
-func TestSmoke(t *testing.T) {
-	t.Parallel()
-	s, _ := start(t, options(t, ""))
-	c := client(t, s)
-	cm, err := c.CoreV1().ConfigMaps("default").Create(t.Context(), configMap("a"), metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !cm.CreationTimestamp.Time.Equal(epoch) {
-		t.Errorf("created %s, want product time %s", cm.CreationTimestamp, epoch)
-	}
-	if len(cm.ManagedFields) != 1 || !cm.ManagedFields[0].Time.Time.Equal(epoch) {
-		t.Errorf("managed fields %v", cm.ManagedFields)
-	}
-}
-
 func BenchmarkOpen(b *testing.B) {
 	for _, kept := range []bool{false, true} {
 		name := "memory"

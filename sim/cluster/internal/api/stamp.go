@@ -1,8 +1,10 @@
 package api
 
 import (
+	"slices"
 	"time"
 
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -44,6 +46,26 @@ func (s stamper) updated(next, prev runtime.Object) error {
 	s.deletion(m, old)
 	s.managers(m, old.GetManagedFields())
 	return nil
+}
+
+// unchanged tells whether next says nothing that cur does not. When a manager wrote is no change by itself.
+func (s stamper) unchanged(next, cur runtime.Object) bool {
+	m, err := meta.Accessor(next)
+	old, err2 := meta.Accessor(cur)
+	if err != nil || err2 != nil {
+		return false
+	}
+	given, before := m.GetManagedFields(), old.GetManagedFields()
+	if len(given) != len(before) {
+		return false
+	}
+	timeless := slices.Clone(given)
+	for i := range timeless {
+		timeless[i].Time = before[i].Time
+	}
+	m.SetManagedFields(timeless)
+	defer m.SetManagedFields(given)
+	return apiequality.Semantic.DeepEqual(next, cur)
 }
 
 // deletion moves the deletion time, which the registry reckons from the machine's time, to product time plus grace. A

@@ -8,10 +8,10 @@ import (
 	"slices"
 	"strings"
 
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/storage"
 
 	"github.com/dpesim/dpesim/sim/clock"
@@ -117,7 +117,7 @@ func (s *store) unsafeLocked() *batch {
 
 // Create adds obj at key.
 func (s *store) Create(_ context.Context, key string, obj, out runtime.Object, _ uint64) error {
-	o := obj.DeepCopyObject()
+	o := bare(obj)
 	if err := errors.Join(s.PrepareObjectForStorage(o), s.stamp.created(o)); err != nil {
 		return err
 	}
@@ -138,6 +138,14 @@ func (s *store) Create(_ context.Context, key string, obj, out runtime.Object, _
 	b := s.commitLocked(key, rev, nil, o)
 	s.mu.Unlock()
 	return s.answer(b, o, out)
+}
+
+// bare copies o without its kind and version, which requests bring along in some ways of writing and not in others: the
+// resource implies them.
+func bare(o runtime.Object) runtime.Object {
+	o = o.DeepCopyObject()
+	o.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
+	return o
 }
 
 // answer waits for b and copies o to out, which may be nil.
@@ -216,7 +224,7 @@ func (s *store) GuaranteedUpdate(_ context.Context, key string, out runtime.Obje
 		if err != nil {
 			return err
 		}
-		if cur != nil && apiequality.Semantic.DeepEqual(next, cur) { // nothing changed: no revision, no event
+		if cur != nil && s.stamp.unchanged(next, cur) { // no revision, no event
 			return s.answer(b, cur, out)
 		}
 		if err := errors.Join(s.PrepareObjectForStorage(next), s.stamp.updated(next, cur)); err != nil {
@@ -254,7 +262,7 @@ func (s *store) attempt(key string, cur runtime.Object, pre *storage.Preconditio
 	if err != nil {
 		return nil, 0, err
 	}
-	next = next.DeepCopyObject()
+	next = bare(next)
 	return next, rev, s.UpdateObject(next, rev)
 }
 
