@@ -1,0 +1,184 @@
+package stack
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/dpesim/dpesim/dpm"
+	"github.com/dpesim/dpesim/portal"
+	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/sim"
+)
+
+// cloud is what the portal sees of the services behind it.
+type cloud struct{ *Stack }
+
+var _ portal.Cloud = cloud{}
+
+// Endpoints tells where an environment's services are reached.
+func (c cloud) Endpoints(id sim.EnvironmentID) api.Endpoints {
+	e := api.Endpoints{Registry: "localhost:" + c.edgePort(), CA: string(c.ca.PEM())}
+	if _, err := c.clouds.get(id); err == nil {
+		e.DPM, e.ObjectStorage = c.urlOf(serviceDPM, id), c.urlOf(serviceStorage, id)
+	}
+	return e
+}
+
+// Engines lists the replicas that are connected now.
+func (c cloud) Engines(_ context.Context, id sim.EnvironmentID) ([]api.Engine, error) {
+	e, err := c.clouds.get(id)
+	if err != nil {
+		return nil, err
+	}
+	out := []api.Engine{}
+	for _, x := range e.dpm.Engines() {
+		out = append(out, api.Engine{
+			Label: x.Label, Replica: x.Replica, Version: x.Version, Capabilities: x.Capabilities, Drivers: x.Drivers,
+			Slots: x.Slots, Running: x.Running, Revision: x.Revision, Remote: x.Remote, ConnectedAt: x.ConnectedAt, Draining: x.Draining,
+		})
+	}
+	return out, nil
+}
+
+// Credentials lists what the services of an environment honour now.
+func (c cloud) Credentials(ctx context.Context, id sim.EnvironmentID) ([]api.Credential, error) {
+	e, err := c.clouds.get(id)
+	if err != nil {
+		return nil, err
+	}
+	out := []api.Credential{}
+	components, err := e.dpm.Components(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range components {
+		out = append(out, api.Credential{Kind: api.CredentialDPMKey, ID: string(x.Key), Label: x.Label})
+	}
+	keys, err := e.storage.Credentials(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range keys {
+		out = append(out, api.Credential{Kind: api.CredentialStorage, ID: x.AccessKey, Label: x.Label})
+	}
+	tokens, err := c.registry.Tokens(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range tokens {
+		if x.Environment == id {
+			out = append(out, api.Credential{Kind: api.CredentialRegistry, ID: x.User, Label: x.Label})
+		}
+	}
+	return out, nil
+}
+
+// SubmitJob hands a job to the environment's DPM.
+func (c cloud) SubmitJob(ctx context.Context, id sim.EnvironmentID, s api.JobSpec) (api.Job, error) {
+	e, err := c.clouds.get(id)
+	if err != nil {
+		return api.Job{}, err
+	}
+	j, err := e.dpm.Submit(ctx, dpm.JobSpec{
+		Type: string(s.Kind), Source: dpm.Source{Bucket: s.Bucket, Key: s.Key}, Label: s.Label, MaxRecords: s.MaxRecords,
+	})
+	return job(j), err
+}
+
+// Job gives one job of an environment.
+func (c cloud) Job(ctx context.Context, env sim.EnvironmentID, id sim.JobID) (api.Job, error) {
+	e, err := c.clouds.get(env)
+	if err != nil {
+		return api.Job{}, err
+	}
+	j, err := e.dpm.Job(ctx, id)
+	return job(j), err
+}
+
+// Jobs lists an environment's jobs, newest first.
+func (c cloud) Jobs(ctx context.Context, id sim.EnvironmentID) ([]api.Job, error) {
+	e, err := c.clouds.get(id)
+	if err != nil {
+		return nil, err
+	}
+	jobs, err := e.dpm.Jobs(ctx, dpm.JobFilter{})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]api.Job, len(jobs))
+	for i, j := range jobs {
+		out[len(jobs)-1-i] = job(j)
+	}
+	return out, nil
+}
+
+// job is the portal's view of a job.
+func job(j dpm.Job) api.Job {
+	out := api.Job{
+		ID:    j.ID,
+		Spec:  api.JobSpec{Kind: api.JobKind(j.Spec.Type), Bucket: j.Spec.Source.Bucket, Key: j.Spec.Source.Key, Label: j.Spec.Label, MaxRecords: j.Spec.MaxRecords},
+		State: api.JobState(j.State), Attempt: j.Attempt, Engine: j.Replica, Label: j.Label, Summary: j.Summary, Error: j.Reason,
+		Created: j.SubmittedAt, Started: moment(j.StartedAt), Finished: moment(j.EndedAt),
+	}
+	if r := j.Result; r != nil {
+		out.Result = &api.Object{Bucket: r.Bucket, Key: r.Key, SHA256: r.SHA256, SizeBytes: r.Size}
+	}
+	return out
+}
+
+// moment gives nil for a time that has not come.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// Ready tells how each part is: what is behind the edge by a TLS handshake through it, as an engine would make it.
+func (c cloud) Ready(ctx context.Context) []api.Check {
+	out := []api.Check{
+		check("cluster", c.clusterReady()),
+		check("registry", c.shakeHands(ctx, c.hostOfRegistry())),
+	}
+	for _, id := range c.clouds.ids() {
+		for _, service := range []string{serviceDPM, serviceStorage} {
+			host := c.hostOf(service, id)
+			out = append(out, check(host, c.shakeHands(ctx, host)))
+		}
+	}
+	return out
+}
+
+func check(name string, err error) api.Check {
+	if err != nil {
+		return api.Check{Name: name, Detail: err.Error()}
+	}
+	return api.Check{Name: name, OK: true}
+}
+
+func (c cloud) clusterReady() error {
+	select {
+	case <-c.cluster.Ready():
+		return nil
+	default:
+		return errors.New("its node is not ready yet")
+	}
+}
+
+// shakeHands makes sure that host answers behind the edge with the certificate that it should have.
+func (c cloud) shakeHands(ctx context.Context, host string) error {
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	conn, err := c.egress.DialContext(ctx, "tcp", net.JoinHostPort(host, c.edgePort()))
+	if err != nil {
+		return err
+	}
+	secure := tls.Client(conn, &tls.Config{ServerName: host, RootCAs: c.ca.Pool(), Time: c.config.Clock.Now, MinVersion: tls.VersionTLS12})
+	return errors.Join(secure.HandshakeContext(ctx), conn.Close())
+}
+
+// handshakeTimeout bounds one readiness check, in the machine's time: all of it is in this process.
+const handshakeTimeout = time.Second

@@ -1,0 +1,78 @@
+package stack
+
+import (
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/clock"
+	"github.com/dpesim/dpesim/sim/cluster"
+)
+
+// DefaultDomain is under .localhost, which browsers and curl resolve to loopback by themselves (RFC 6761, section 6.3).
+const DefaultDomain = "dpesim.localhost"
+
+// Config says what to stand up. Start from [Default].
+type Config struct {
+	HTTPAddr    string // portal, plain HTTP, loopback; port 0 takes a free one
+	TLSAddr     string // the edge: every cloud endpoint by SNI; port 0 takes a free one
+	ProxyAddr   string // CONNECT proxy that knows the simulator's names
+	ClusterAddr string // Kubernetes API of the in-process cluster
+	Domain      string // parent of every cloud endpoint's host name
+	Seed        uint64 // of the run's draws
+	DataDir     string // where state is kept; empty: a temporary directory that Close removes
+
+	Nodes  []cluster.Node // of the in-process cluster; nil: its default
+	Source netip.Addr     // public address of the customer's egress, as the cloud sees it
+
+	Clock *clock.Clock // nil: real time
+	Log   *slog.Logger // nil: silent
+}
+
+// Default gives the complete configuration of `dpesim up`.
+func Default() Config {
+	return Config{
+		HTTPAddr:    "localhost:8080",
+		TLSAddr:     "localhost:8443",
+		ProxyAddr:   "localhost:0",
+		ClusterAddr: "localhost:0",
+		Domain:      DefaultDomain,
+		Seed:        1,
+		Source:      netip.MustParseAddr("203.0.113.10"), // TEST-NET-3, RFC 5737: nobody's address
+	}
+}
+
+// check completes c and returns Invalid for what cannot work.
+func (c *Config) check() error {
+	if c.Clock == nil {
+		c.Clock = clock.New()
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Domain != strings.ToLower(c.Domain) || c.Domain == "" || strings.ContainsAny(c.Domain, " /:_") {
+		return sim.Errorf(sim.Invalid, "%q is not a domain name", c.Domain).WithHelp("use lower-case labels joined by dots, for example %s (--domain)", DefaultDomain)
+	}
+	for _, a := range []struct{ flag, addr string }{{"--http", c.HTTPAddr}, {"--tls", c.TLSAddr}} {
+		host, _, err := net.SplitHostPort(a.addr)
+		if err != nil {
+			return sim.Errorf(sim.Invalid, "%q is not an address", a.addr).WithHelp("use HOST:PORT, for example localhost:0 (%s)", a.flag)
+		}
+		if !loopback(host) {
+			// There are no accounts yet: whoever reaches the portal may do everything.
+			return sim.Errorf(sim.Invalid, "%s is not a loopback address", a.addr).
+				WithHelp("dpesim has no accounts yet and listens on this machine only; use localhost (%s)", a.flag)
+		}
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}

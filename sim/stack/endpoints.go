@@ -1,0 +1,85 @@
+package stack
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/dpesim/dpesim/sim"
+)
+
+// Endpoints is where to find a running simulator: what `up` prints and writes.
+type Endpoints struct {
+	Portal     string `json:"portal"`     // plain HTTP on loopback: UI and API
+	PortalTLS  string `json:"portal_tls"` // the same through the edge
+	Registry   string `json:"registry"`   // charts and images, through the edge
+	Edge       string `json:"edge"`       // host:port of the one TLS port
+	Proxy      string `json:"proxy"`      // CONNECT proxy that knows the simulator's names
+	Kubernetes string `json:"kubernetes"` // API server of the in-process cluster
+	Kubeconfig string `json:"kubeconfig"` // path of the file for helm and kubectl
+	CA         string `json:"ca"`         // path of the CA certificate that signed every cloud endpoint
+	DataDir    string `json:"data_dir"`   // where state is
+	Temporary  bool   `json:"temporary"`  // whether the state is gone when the simulator stops
+	Domain     string `json:"domain"`     // parent of the host names
+	Seed       uint64 `json:"seed"`       // of the run's draws
+	PID        int    `json:"pid"`        // the process to stop
+}
+
+// RegistryHost gives the registry as host:port, as helm and images name it.
+func (e Endpoints) RegistryHost() string { return strings.TrimPrefix(e.Registry, "https://") }
+
+// WriteFile writes e to path as JSON, whole or not at all.
+func (e Endpoints) WriteFile(path string) error {
+	b, err := json.MarshalIndent(e, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode endpoints: %w", err)
+	}
+	return writeWhole(path, append(b, '\n'))
+}
+
+// ReadEndpoints reads what [Endpoints.WriteFile] wrote. It returns NotFound if there is no such file.
+func ReadEndpoints(path string) (Endpoints, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Endpoints{}, sim.Errorf(sim.NotFound, "no running simulator was found (no file %s)", path).
+			WithHelp("start one with 'dpesim up', or name one with --server or --endpoints-file")
+	} else if err != nil {
+		return Endpoints{}, fmt.Errorf("read endpoints: %w", err)
+	}
+	var e Endpoints
+	if err := json.Unmarshal(b, &e); err != nil || e.Portal == "" {
+		return Endpoints{}, sim.Errorf(sim.Invalid, "%s is not an endpoints file", path).WithHelp("name the file that 'dpesim up' wrote")
+	}
+	return e, nil
+}
+
+// writeWhole writes a file that only this user may read: temporary file in the same directory, sync, rename.
+func writeWhole(path string, b []byte) (err error) {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make %s: %w", dir, err)
+	}
+	f, err := os.CreateTemp(dir, filepath.Base(path)+".*") // mode 0600
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("write %s: %w", path, err), f.Close(), os.Remove(f.Name()))
+		}
+	}()
+	if _, err := f.Write(b); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

@@ -1,0 +1,291 @@
+// Package stack is the composition: it stands up the whole simulator and takes it down again. It is the one package that
+// imports every service; services meet here and nowhere else.
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/dpesim/dpesim/dpe/chart"
+	"github.com/dpesim/dpesim/portal"
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/clock"
+	"github.com/dpesim/dpesim/sim/cluster"
+	"github.com/dpesim/dpesim/sim/draw"
+	"github.com/dpesim/dpesim/sim/edge"
+	"github.com/dpesim/dpesim/sim/event"
+	"github.com/dpesim/dpesim/sim/fault"
+	"github.com/dpesim/dpesim/sim/life"
+	"github.com/dpesim/dpesim/sim/pki"
+	"github.com/dpesim/dpesim/sim/registry"
+)
+
+// Stack is a simulator. Every state that it has is under its data directory.
+type Stack struct {
+	config Config
+	dir    *dataDir
+	bus    *event.Bus
+	draw   *draw.Source
+	faults *fault.Set
+
+	ca       *pki.CA
+	edge     *edge.Edge
+	egress   *edge.Egress
+	proxy    *edge.Proxy
+	registry *registry.Registry
+	clouds   *environments
+	cluster  *cluster.Cluster
+	portal   *portal.Portal
+
+	group     life.Group
+	endpoints Endpoints
+}
+
+// Open stands up a simulator: everything is bound and its addresses are known, nothing is served yet. ctx bounds opening
+// only. It returns Conflict if a port or the data directory is taken and Invalid if c cannot work.
+func Open(ctx context.Context, c Config) (_ *Stack, err error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	s := &Stack{config: c, draw: draw.New(c.Seed), bus: event.New(c.Clock, 0)}
+	s.faults = fault.New(c.Clock, s.draw)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if s.dir, err = openDataDir(c.DataDir); err != nil {
+		return nil, err
+	}
+	for _, step := range []struct {
+		name string
+		open func(context.Context) error
+	}{
+		{"certificate authority", s.openCA},
+		{"edge", s.openEdge},
+		{"proxy", s.openProxy},
+		{"registry", s.openRegistry},
+		{"environments", s.openEnvironments},
+		{"cluster", s.openCluster},
+		{"portal", s.openPortal},
+		{"reconciler", s.openReconciler},
+	} {
+		if err := step.open(ctx); err != nil {
+			return nil, fmt.Errorf("open %s: %w", step.name, err)
+		}
+	}
+	return s, s.describe()
+}
+
+func (s *Stack) openCA(context.Context) error {
+	dir, err := s.dir.dir("pki")
+	if err != nil {
+		return err
+	}
+	s.ca, err = pki.Open(dir, s.config.Clock)
+	return err
+}
+
+func (s *Stack) openEdge(ctx context.Context) (err error) {
+	s.edge, err = edge.Open(ctx, edge.Options{
+		Addr: s.config.TLSAddr, Flag: "--tls", Clock: s.config.Clock, Bus: s.bus, Faults: s.faults, Log: s.log(sim.PartEdge),
+	})
+	if err != nil {
+		return err
+	}
+	s.egress = s.edge.Egress(s.config.Source)
+	return s.group.Add(life.Service{Name: "edge", Serve: s.edge.Serve, Close: s.edge.Close})
+}
+
+func (s *Stack) openProxy(ctx context.Context) (err error) {
+	s.proxy, err = edge.OpenProxy(ctx, edge.ProxyOptions{Addr: s.config.ProxyAddr, Edge: s.edge, Log: s.log(sim.PartEdge)})
+	if err != nil {
+		return err
+	}
+	return s.group.Add(life.Service{Name: "proxy", Serve: s.proxy.Serve, Close: s.proxy.Close})
+}
+
+// openRegistry opens the registry under its own name and under localhost, which every program can resolve, and publishes
+// the charts of all releases in it.
+func (s *Stack) openRegistry(ctx context.Context) error {
+	dir, err := s.dir.dir("registry")
+	if err != nil {
+		return err
+	}
+	const alias = "localhost"
+	ln, err := s.edge.Listen(s.hostOfRegistry(), "", alias)
+	if err != nil {
+		return err
+	}
+	s.registry, err = registry.Open(ctx, registry.Options{
+		Dir: dir, Listener: ln, TLS: s.ca.ServerTLS(s.hostOfRegistry(), alias),
+		Clock: s.config.Clock, Bus: s.bus, Faults: s.faults, Log: s.log(sim.PartRegistry),
+	})
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	if err := s.group.Add(life.Service{Name: "registry", Serve: s.registry.Serve, Close: s.registry.Close}); err != nil {
+		return err
+	}
+	for _, r := range chart.Releases() {
+		archive, err := chart.Archive(r)
+		if err != nil {
+			return fmt.Errorf("package the chart of %s: %w", r, err)
+		}
+		if err := s.registry.Push(ctx, chartRepository, string(r), archive); err != nil {
+			return fmt.Errorf("publish the chart of %s: %w", r, err)
+		}
+	}
+	return nil
+}
+
+// hostOfRegistry is the registry's own name; it answers to localhost too.
+func (s *Stack) hostOfRegistry() string { return "registry." + s.config.Domain }
+
+// chartRepository is where the registry holds the chart.
+const chartRepository = "charts/" + chart.Name
+
+func (s *Stack) openEnvironments(context.Context) error {
+	s.clouds = &environments{stack: s, open: map[sim.EnvironmentID]*environment{}}
+	return s.group.Add(life.Service{Name: "environments", Serve: s.clouds.group.Serve, Close: s.clouds.group.Close})
+}
+
+func (s *Stack) openCluster(ctx context.Context) error {
+	dir := ""
+	if !s.dir.temporary {
+		d, err := s.dir.dir("cluster")
+		if err != nil {
+			return err
+		}
+		dir = d
+	}
+	var err error
+	s.cluster, err = cluster.Open(ctx, cluster.Options{
+		Addr: s.config.ClusterAddr, Dir: dir, Nodes: s.config.Nodes, Runtime: engines{s}, Dial: s.egress.DialContext,
+		Clock: s.config.Clock, Bus: s.bus, Draw: s.draw, Log: s.log(sim.PartCluster),
+	})
+	if err != nil {
+		return err
+	}
+	return s.group.Add(life.Service{Name: "cluster", Serve: s.cluster.Serve, Close: s.cluster.Close})
+}
+
+func (s *Stack) openPortal(ctx context.Context) error {
+	plain, err := edge.ListenTCP(ctx, s.config.HTTPAddr, "--http")
+	if err != nil {
+		return err
+	}
+	host := "portal." + s.config.Domain
+	secure, err := s.edge.Listen(host, "")
+	if err != nil {
+		return errors.Join(err, plain.Close())
+	}
+	s.portal, err = portal.Open(ctx, portal.Options{
+		Path: s.dir.join("portal.db"), Listener: plain, TLSListener: secure, TLS: s.ca.ServerTLS(host), Hosts: []string{host},
+		Cloud: cloud{s}, Clock: s.config.Clock, Bus: s.bus, Draw: s.draw, Faults: s.faults, Log: s.log(sim.PartPortal),
+	})
+	if err != nil {
+		return errors.Join(err, plain.Close(), secure.Close())
+	}
+	return s.group.Add(life.Service{Name: "portal", Serve: s.portal.Serve, Close: s.portal.Close})
+}
+
+// openReconciler makes what the portal's rows want before anything is served, and then keeps it so.
+func (s *Stack) openReconciler(ctx context.Context) error {
+	r := &reconciler{stack: s}
+	if err := r.once(ctx); err != nil {
+		return err
+	}
+	return s.group.Add(life.Service{Name: "reconciler", Serve: r.serve})
+}
+
+// describe fills in the endpoints and writes the files that they name.
+func (s *Stack) describe() error {
+	port := s.edgePort()
+	e := Endpoints{
+		Portal:     s.portal.URL(),
+		PortalTLS:  "https://" + net.JoinHostPort("portal."+s.config.Domain, port),
+		Registry:   "https://" + net.JoinHostPort("localhost", port),
+		Edge:       s.edge.Addr().String(),
+		Proxy:      s.proxy.URL(),
+		Kubernetes: s.cluster.URL(),
+		Kubeconfig: s.dir.join("kubeconfig"),
+		CA:         s.dir.join("ca.pem"),
+		DataDir:    s.dir.path,
+		Temporary:  s.dir.temporary,
+		Domain:     s.config.Domain,
+		Seed:       s.config.Seed,
+		PID:        os.Getpid(),
+	}
+	s.endpoints = e
+	return errors.Join(writeWhole(e.Kubeconfig, s.cluster.Kubeconfig()), writeWhole(e.CA, s.ca.PEM()))
+}
+
+func (s *Stack) edgePort() string {
+	_, port, err := net.SplitHostPort(s.edge.Addr().String())
+	if err != nil {
+		return "" // a TCP address always has a port
+	}
+	return port
+}
+
+// Serve runs everything until ctx ends or a service fails, and stops it in reverse order.
+func (s *Stack) Serve(ctx context.Context) error { return s.group.Serve(ctx) }
+
+// Close gives everything back; a temporary data directory is removed. It is idempotent.
+func (s *Stack) Close() error {
+	err := s.group.Close()
+	if s.dir != nil {
+		err = errors.Join(err, s.dir.close())
+		s.dir = nil
+	}
+	return err
+}
+
+// WaitReady waits until the portal says that every part is ready. It returns ctx's error if that comes first.
+func (s *Stack) WaitReady(ctx context.Context) error {
+	for {
+		if ok, err := s.ready(ctx); ok || err != nil {
+			return err
+		}
+		if err := clock.New().Sleep(ctx, readyPoll); err != nil {
+			return err
+		}
+	}
+}
+
+// readyPoll is how often readiness is asked for: often enough that nobody notices.
+const readyPoll = 5 * time.Millisecond
+
+func (s *Stack) ready(ctx context.Context) (bool, error) {
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.endpoints.Portal+"/readyz", nil)
+	if err != nil {
+		return false, err
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return false, ctx.Err() // not served yet
+	}
+	return res.StatusCode == http.StatusOK, res.Body.Close()
+}
+
+// Endpoints tells where everything is.
+func (s *Stack) Endpoints() Endpoints { return s.endpoints }
+
+// Path gives a path inside the data directory, for files that live as long as the simulator's state.
+func (s *Stack) Path(elem ...string) string { return s.dir.join(elem...) }
+
+// Bus gives the event log of the run.
+func (s *Stack) Bus() *event.Bus { return s.bus }
+
+// Clock gives the product's time.
+func (s *Stack) Clock() *clock.Clock { return s.config.Clock }
+
+// Faults gives what can be broken on purpose.
+func (s *Stack) Faults() *fault.Set { return s.faults }
