@@ -2,6 +2,8 @@ package dpm_test
 
 import (
 	"errors"
+	"io"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 
@@ -315,4 +318,81 @@ func TestAClosedServerSaysSo(t *testing.T) {
 		t.Errorf("engines are %v", got)
 	}
 	r.start(t)
+}
+
+func TestAnEngineThatReadsNothingIsSentAway(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	key := r.authorize(t, "finance")
+	conn := r.dial(t)
+	defer conn.Close()
+	stream, err := dpmv1.NewEngineServiceClient(conn).Connect(metadata.AppendToOutgoingContext(r.ctx, "authorization", "Bearer "+r.token(t, key, "finance")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan error, 1)
+	go func() {
+		err := stream.Send(&dpmv1.ConnectRequest{Message: &dpmv1.ConnectRequest_Hello{Hello: hello("finance", "finance-0")}})
+		for err == nil {
+			err = stream.Send(&dpmv1.ConnectRequest{Message: &dpmv1.ConnectRequest_Event{Event: &dpmv1.JobEvent{JobId: "nobody's"}}})
+		}
+		sent <- err
+	}()
+	r.await(t, 0, "engine disconnected")
+	for err == nil { // what was sent before, then the status behind it
+		_, err = stream.Recv()
+	}
+	if status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "unread") {
+		t.Errorf("the stream ended with %v, want ResourceExhausted", err)
+	}
+	if err := <-sent; !errors.Is(err, io.EOF) {
+		t.Errorf("sending ended with %v, want EOF", err)
+	}
+}
+
+func TestOptionsThatCannotBeAreRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for name, change := range map[string]func(*dpm.Options){
+		"environment": func(o *dpm.Options) { o.Environment = "Not One" },
+		"release":     func(o *dpm.Options) { o.Release = "15" },
+		"host":        func(o *dpm.Options) { o.Host = "" },
+		"listener":    func(o *dpm.Options) { o.Listener = nil },
+		"tls":         func(o *dpm.Options) { o.TLS = nil },
+		"clock":       func(o *dpm.Options) { o.Clock = nil },
+		"lease":       func(o *dpm.Options) { o.Lease = -1 },
+		"heartbeat":   func(o *dpm.Options) { o.Heartbeat = o.Lease },
+	} {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		o := r.options(ln)
+		change(&o)
+		if _, err := dpm.Open(r.ctx, o); sim.KindOf(err) != sim.Invalid {
+			t.Errorf("%s: %v, want Invalid", name, err)
+		}
+	}
+}
+
+func TestCloseIsRightWithoutServeAndTwice(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := r.options(ln)
+	o.Path += ".other"
+	s, err := dpm.Open(r.ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Close(), s.Close()); err != nil {
+		t.Error(err)
+	}
+	if err := ln.Close(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("closing the listener again: %v, want closed already", err)
+	}
 }

@@ -36,7 +36,8 @@ const (
 	DefaultHeartbeat = 5 * time.Second
 )
 
-// grace is how long Close waits for streams to take their goodbye before it cuts them, in machine time.
+// grace is how long an engine may take to read its goodbye before its stream is cut. It is machine time: a network does
+// not stand still when the product's clock does.
 const grace = 500 * time.Millisecond
 
 //go:embed migration/*.sql

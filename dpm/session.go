@@ -25,9 +25,6 @@ const maxMessage = 256 << 10
 // maxUnread is how many answers may wait for an engine that does not read them.
 const maxUnread = 4096
 
-// goodbyeTime is how long an engine that was sent away may take to read why, in product time.
-const goodbyeTime = time.Second
-
 // session is the stream of one engine. Engine and the fields up to the blank line belong to the state machine.
 type session struct {
 	Engine
@@ -131,11 +128,10 @@ func (s *Server) Connect(stream dpmv1.EngineService_ConnectServer) error {
 	}
 	s.left(e)
 	e.end(nil, errGone()) // counts if nobody else ended it
-	late, giveUp := s.opts.Clock.After(goodbyeTime)
+	ctx, giveUp := context.WithTimeout(ctx, grace)
 	defer giveUp()
 	select {
 	case <-written:
-	case <-late:
 	case <-ctx.Done():
 	}
 	return e.result()
