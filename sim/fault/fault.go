@@ -113,9 +113,13 @@ func (s *Set) Armed() []Fault {
 // At asks whether the call in hand should fail: it waits for the delays of the faults that hit and returns the first
 // error among them, with [ErrInjected] in its chain. It returns ctx's error if ctx ends during a delay.
 func (s *Set) At(ctx context.Context, p Point, sc Scope) error {
-	if s == nil || s.count.Load() == 0 {
+	if s == nil || s.count.Load() == 0 { // small enough to be inlined where it is asked
 		return nil
 	}
+	return s.ask(ctx, p, sc)
+}
+
+func (s *Set) ask(ctx context.Context, p Point, sc Scope) error {
 	var delay time.Duration
 	var err error
 	s.mu.Lock()

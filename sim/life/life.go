@@ -31,8 +31,8 @@ type Group struct {
 	closed  bool
 
 	removals sync.WaitGroup // Remove under way
-	once     sync.Once
-	err      error // what closing returned
+	done     chan struct{}  // made by the first Close, closed when all is closed
+	err      error          // what closing returned; read after done
 }
 
 type member struct {
@@ -127,22 +127,26 @@ func (g *Group) Remove(name string) error {
 // idempotent: every call returns when all is closed, with the same error. It is right if Serve never ran, and ends a
 // Serve that runs. A service must not call it, since it waits for that service.
 func (g *Group) Close() error {
-	g.once.Do(func() {
-		g.mu.Lock()
-		g.closed = true
-		members, end := g.members, g.end
-		g.members = nil
+	g.mu.Lock()
+	if g.closed {
 		g.mu.Unlock()
-		var errs []error
-		for _, m := range slices.Backward(members) {
-			errs = append(errs, m.stop())
-		}
-		g.removals.Wait()
-		if end != nil {
-			end()
-		}
-		g.err = errors.Join(errs...)
-	})
+		<-g.done
+		return g.err
+	}
+	g.closed, g.done = true, make(chan struct{})
+	members, end := g.members, g.end
+	g.members = nil
+	g.mu.Unlock()
+	defer close(g.done)
+	var errs []error
+	for _, m := range slices.Backward(members) {
+		errs = append(errs, m.stop())
+	}
+	g.removals.Wait()
+	if end != nil {
+		end()
+	}
+	g.err = errors.Join(errs...)
 	return g.err
 }
 
