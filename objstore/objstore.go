@@ -57,6 +57,8 @@ type Server struct {
 	mu       sync.Mutex
 	closed   bool
 	inflight sync.WaitGroup // handlers at work; added to under mu only
+
+	closing  sync.Once
 	closeErr error
 }
 
@@ -114,17 +116,14 @@ func (s *Server) Serve(ctx context.Context) error {
 // Close stops listening, cuts the requests under way (what was not acknowledged is not kept), waits for their handlers
 // and closes the database. It is idempotent, and right if Serve never ran.
 func (s *Server) Close() error {
-	s.mu.Lock()
-	first := !s.closed
-	s.closed = true
-	s.mu.Unlock()
-	if !first {
+	s.closing.Do(func() {
+		s.mu.Lock()
+		s.closed = true
+		s.mu.Unlock()
+		err := errors.Join(ignoreClosed(s.opt.Listener.Close()), ignoreClosed(s.http.Close()))
 		s.inflight.Wait()
-		return s.closeErr
-	}
-	err := errors.Join(ignoreClosed(s.opt.Listener.Close()), ignoreClosed(s.http.Close()))
-	s.inflight.Wait()
-	s.closeErr = errors.Join(err, s.store.db.Close())
+		s.closeErr = errors.Join(err, s.store.db.Close())
+	})
 	return s.closeErr
 }
 

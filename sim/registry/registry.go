@@ -50,13 +50,15 @@ type Registry struct {
 	http  *http.Server
 
 	mu      sync.Mutex
-	tokens  map[string]Token  // by user
-	charts  map[string]*chart // by digest of the archive
-	refused map[string]time.Time
+	tokens  map[string]Token     // by user
+	charts  map[string]*chart    // by digest of the archive
+	refused map[string]time.Time // user -> when a refusal was told
 
-	closing  sync.Mutex
+	door     sync.Mutex
 	closed   bool
-	inflight sync.WaitGroup // handlers at work; added to under closing only
+	inflight sync.WaitGroup // handlers at work; added to under door only
+
+	closing  sync.Once
 	closeErr error
 }
 
@@ -129,14 +131,13 @@ func (r *Registry) Serve(ctx context.Context) error {
 // Close stops listening, cuts the requests under way and waits for their handlers. It is idempotent, and right if Serve
 // never ran.
 func (r *Registry) Close() error {
-	r.closing.Lock()
-	first := !r.closed
-	r.closed = true
-	r.closing.Unlock()
-	if first {
+	r.closing.Do(func() {
+		r.door.Lock()
+		r.closed = true
+		r.door.Unlock()
 		r.closeErr = errors.Join(ignoreClosed(r.opt.Listener.Close()), ignoreClosed(r.http.Close()))
-	}
-	r.inflight.Wait()
+		r.inflight.Wait()
+	})
 	return r.closeErr
 }
 
@@ -149,8 +150,8 @@ func ignoreClosed(err error) error {
 
 // enter counts a handler in, unless the registry is closing.
 func (r *Registry) enter() bool {
-	r.closing.Lock()
-	defer r.closing.Unlock()
+	r.door.Lock()
+	defer r.door.Unlock()
 	if r.closed {
 		return false
 	}
