@@ -82,7 +82,7 @@ func (d *DB) Update(ctx context.Context, f func(tx *Tx) error) error {
 
 // View runs f in a transaction that is rolled back at the end.
 func (d *DB) View(ctx context.Context, f func(tx *Tx) error) error {
-	return d.run(ctx, f, (*sql.Tx).Rollback)
+	return d.run(ctx, f, func(*sql.Tx) error { return nil }) // run rolls back what has not ended
 }
 
 func (d *DB) run(ctx context.Context, f func(tx *Tx) error, end func(*sql.Tx) error) (err error) {
