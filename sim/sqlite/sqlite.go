@@ -98,7 +98,11 @@ func (d *DB) run(ctx context.Context, f func(tx *Tx) error, end func(*sql.Tx) er
 	if err := f(&Tx{Tx: tx, Now: d.clock.Now()}); err != nil {
 		return Classify(err)
 	}
-	return Classify(end(tx))
+	err = end(tx)
+	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil { // database/sql rolled back as ctx ended
+		return ctx.Err()
+	}
+	return Classify(err)
 }
 
 // Classify gives driver errors a [sim.Kind]: no rows is NotFound, a broken unique or primary key Conflict, a busy or
