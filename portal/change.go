@@ -43,5 +43,5 @@ func (p *Portal) publish(ctx context.Context, cause uint64, e sim.Event) sim.Eve
 		ctx = event.WithCause(ctx, cause)
 	}
 	e.Part = sim.PartPortal
-	return p.Bus.Publish(ctx, e)
+	return p.opts.Bus.Publish(ctx, e)
 }

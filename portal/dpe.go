@@ -115,7 +115,7 @@ func (p *Portal) getCommands(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return ok(c, commands(d, p.Cloud.Endpoints(d.Environment)))
+	return ok(c, commands(d, p.opts.Cloud.Endpoints(d.Environment)))
 }
 
 // getRegistryToken handles GET /environments/{env}/dpes/{label}/registry-token.
@@ -161,7 +161,7 @@ func (p *Portal) dpe(ctx context.Context, env sim.EnvironmentID, l sim.Label) (a
 
 // engines lists what is connected. While an environment's DPM does not answer, nothing is.
 func (p *Portal) engines(ctx context.Context, env sim.EnvironmentID) ([]api.Engine, error) {
-	out, err := p.Cloud.Engines(ctx, env)
+	out, err := p.opts.Cloud.Engines(ctx, env)
 	if sim.KindOf(err) == sim.Unavailable && err != nil && ctx.Err() == nil {
 		return nil, nil
 	}

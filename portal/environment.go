@@ -93,7 +93,7 @@ func (p *Portal) getObjectStorage(c echo.Context) error {
 		return err
 	}
 	noStore(c)
-	o := api.ObjectStorage{Endpoint: p.Cloud.Endpoints(e.ID).ObjectStorage, Region: chart.DefaultRegion, AccessKey: e.AccessKey, SecretKey: e.SecretKey}
+	o := api.ObjectStorage{Endpoint: p.opts.Cloud.Endpoints(e.ID).ObjectStorage, Region: chart.DefaultRegion, AccessKey: e.AccessKey, SecretKey: e.SecretKey}
 	return ok(c, o.Revealed())
 }
 
@@ -104,7 +104,7 @@ func (p *Portal) getCA(c echo.Context) error {
 		return err
 	}
 	attach(c, caFile)
-	return c.Blob(http.StatusOK, "application/x-pem-file", []byte(p.Cloud.Endpoints(e.ID).CA))
+	return c.Blob(http.StatusOK, "application/x-pem-file", []byte(p.opts.Cloud.Endpoints(e.ID).CA))
 }
 
 // getCredentials handles GET /environments/{env}/credentials.
@@ -114,7 +114,7 @@ func (p *Portal) getCredentials(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	out, err := p.Cloud.Credentials(ctx, e.ID)
+	out, err := p.opts.Cloud.Credentials(ctx, e.ID)
 	if err != nil {
 		return fmt.Errorf("list credentials of environment %s: %w", e.ID, err)
 	}
@@ -128,7 +128,7 @@ func (p *Portal) getEngines(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	out, err := p.Cloud.Engines(ctx, e.ID)
+	out, err := p.opts.Cloud.Engines(ctx, e.ID)
 	if err != nil {
 		return fmt.Errorf("list engines of environment %s: %w", e.ID, err)
 	}
@@ -159,7 +159,7 @@ func (p *Portal) environment(ctx context.Context, id sim.EnvironmentID) (api.Env
 func (p *Portal) shown(e store.Environment) api.Environment {
 	return api.Environment{
 		ID: e.ID, Name: e.Name, Location: e.Location, Release: e.Release, Tier: e.Tier, Phase: e.Phase, Created: e.Created,
-		Usage: e.Usage, Endpoints: p.Cloud.Endpoints(e.ID),
+		Usage: e.Usage, Endpoints: p.opts.Cloud.Endpoints(e.ID),
 	}
 }
 

@@ -28,7 +28,7 @@ func (p *Portal) getEvents(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if after > p.Bus.Last() { // of an earlier run of dpesim, whose events are gone
+	if after > p.opts.Bus.Last() { // of an earlier run of dpesim, whose events are gone
 		after = 0
 	}
 	wanted := func(e sim.Event) bool {
@@ -39,7 +39,7 @@ func (p *Portal) getEvents(c echo.Context) error {
 		return p.streamEvents(c, after, wanted)
 	}
 	out := []sim.Event{}
-	for _, e := range p.Bus.Since(after) {
+	for _, e := range p.opts.Bus.Since(after) {
 		if wanted(e) {
 			out = append(out, e)
 		}
@@ -68,7 +68,7 @@ var errSilent = errors.New("no event")
 
 // next waits for an event, at most for a heartbeat.
 func (p *Portal) next(ctx context.Context, sub *event.Subscription) (sim.Event, error) {
-	wait, cancel := p.Clock.WithTimeout(ctx, heartbeat)
+	wait, cancel := p.opts.Clock.WithTimeout(ctx, heartbeat)
 	defer cancel()
 	e, err := sub.Next(wait)
 	if err != nil && wait.Err() != nil && ctx.Err() == nil {
@@ -87,7 +87,7 @@ func (p *Portal) streamEvents(c echo.Context, after uint64, wanted func(sim.Even
 	ctx, cancel := context.WithCancel(c.Request().Context())
 	defer cancel()
 	defer context.AfterFunc(p.stopping, cancel)()
-	sub := p.Bus.Subscribe(after)
+	sub := p.opts.Bus.Subscribe(after)
 	for {
 		c.Response().Flush()
 		e, err := p.next(ctx, sub)

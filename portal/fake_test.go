@@ -58,8 +58,8 @@ func (c *cloud) Engines(_ context.Context, env sim.EnvironmentID) ([]api.Engine,
 // connect says which engines are connected, and tells of it as a DPM does.
 func (c *cloud) connect(ctx context.Context, env sim.EnvironmentID, engines ...api.Engine) sim.Event {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.engines[env] = engines
-	c.mu.Unlock()
 	return c.bus.Publish(ctx, sim.Event{Part: sim.PartDPM, Environment: env, What: "engine connected"})
 }
 
@@ -158,6 +158,13 @@ func start(t testing.TB) *sut {
 func startAt(t testing.TB, path string) *sut {
 	t.Helper()
 	o, s := options(t, path)
+	s.serve(t, o)
+	return s
+}
+
+// serve opens and serves a portal until the test ends.
+func (s *sut) serve(t testing.TB, o portal.Options) {
+	t.Helper()
 	p, err := portal.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -177,7 +184,6 @@ func startAt(t testing.TB, path string) *sut {
 		}
 		s.HTTP.CloseIdleConnections()
 	})
-	return s
 }
 
 // reconcile settles what is wanted, as sim/stack does once it has made it so.

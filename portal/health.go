@@ -31,9 +31,9 @@ func (p *Portal) readiness(ctx context.Context) api.Readiness {
 	own := api.Check{Name: "portal", OK: true}
 	if _, err := p.store.Organisation(ctx); err != nil {
 		own.OK, own.Detail = false, "the database does not answer; the cause is in dpesim's log"
-		p.Log.Warn("portal database did not answer", "err", err)
+		p.opts.Log.Warn("portal database did not answer", "err", err)
 	}
-	r := api.Readiness{Ready: true, Checks: append([]api.Check{own}, p.Cloud.Ready(ctx)...)}
+	r := api.Readiness{Ready: true, Checks: append([]api.Check{own}, p.opts.Cloud.Ready(ctx)...)}
 	for _, c := range r.Checks {
 		r.Ready = r.Ready && c.OK
 	}

@@ -2,10 +2,14 @@ package portal_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -209,4 +213,47 @@ func FuzzBodies(f *testing.F) {
 			t.Fatalf("%q: usage is %+v", body, u)
 		}
 	})
+}
+
+func TestSameFaceOverTLS(t *testing.T) {
+	t.Parallel()
+	o, s := options(t, filepath.Join(t.TempDir(), "portal.db"))
+	pair := httptest.NewUnstartedServer(nil)
+	pair.StartTLS() // for its certificate
+	defer pair.Close()
+	o.TLS = &tls.Config{Certificates: pair.TLS.Certificates, MinVersion: tls.VersionTLS12}
+	o.TLSListener = must((&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0"))(t)
+	s.serve(t, o)
+	client := pair.Client()
+	defer client.CloseIdleConnections()
+	c := api.Client{BaseURL: "https://" + o.TLSListener.Addr().String(), HTTP: client}
+	if got := must(c.Environments(t.Context()))(t); len(got) != 0 {
+		t.Errorf("environments are %v", got)
+	}
+	_, err := c.CreateEnvironment(t.Context(), api.EnvironmentSpec{Name: "Prod"})
+	if err != nil || len(must(s.Environments(t.Context()))(t)) != 1 {
+		t.Errorf("what was created over TLS is not seen over HTTP: %v", err)
+	}
+}
+
+func TestAnswersThatAreNoPortalsAreTold(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[int]sim.Kind{
+		502: sim.Unavailable, 503: sim.Unavailable, 404: sim.NotFound, 401: sim.Unauthenticated, 403: sim.Forbidden, 418: sim.Invalid, 500: sim.Internal,
+	} {
+		other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(code)
+			_, _ = io.WriteString(w, "<html>a proxy</html>")
+		}))
+		_, err := (&api.Client{BaseURL: other.URL, HTTP: other.Client()}).Organisation(t.Context())
+		wantError(t, err, want, "the server answered")
+		other.Close()
+	}
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }))
+	defer other.Close()
+	if _, err := (&api.Client{BaseURL: other.URL, HTTP: other.Client()}).Organisation(t.Context()); err == nil {
+		t.Error("a page was taken for an organisation")
+	}
+	_, err := (&api.Client{BaseURL: "::"}).Organisation(t.Context())
+	wantError(t, err, sim.Invalid, "address")
 }

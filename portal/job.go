@@ -46,7 +46,7 @@ func (p *Portal) getJob(c echo.Context) error {
 	if _, err := p.store.Environment(ctx, env); err != nil {
 		return err
 	}
-	j, err := p.Cloud.Job(ctx, env, sim.JobID(c.Param("job")))
+	j, err := p.opts.Cloud.Job(ctx, env, sim.JobID(c.Param("job")))
 	if err != nil {
 		return fmt.Errorf("get job: %w", err)
 	}
@@ -57,7 +57,7 @@ func (p *Portal) jobs(ctx context.Context, env sim.EnvironmentID) ([]api.Job, er
 	if _, err := p.store.Environment(ctx, env); err != nil {
 		return nil, err
 	}
-	out, err := p.Cloud.Jobs(ctx, env)
+	out, err := p.opts.Cloud.Jobs(ctx, env)
 	if err != nil {
 		return nil, fmt.Errorf("list jobs of environment %s: %w", env, err)
 	}
@@ -85,7 +85,7 @@ func (p *Portal) submitJob(ctx context.Context, env sim.EnvironmentID, s api.Job
 			return api.Job{}, err
 		}
 	}
-	j, err := p.Cloud.SubmitJob(ctx, env, s)
+	j, err := p.opts.Cloud.SubmitJob(ctx, env, s)
 	if err != nil {
 		return api.Job{}, fmt.Errorf("submit job: %w", err)
 	}

@@ -42,7 +42,7 @@ func (p *Portal) routes() http.Handler {
 // identify gives the request an id, for the log and for who asks.
 func (p *Portal) identify(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		c.Response().Header().Set(echo.HeaderXRequestID, p.Draw.ID("portal/request", 12))
+		c.Response().Header().Set(echo.HeaderXRequestID, p.opts.Draw.ID("portal/request", 12))
 		return next(c)
 	}
 }
@@ -82,7 +82,7 @@ func (p *Portal) checkHost(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if !p.answersTo(c.Request().Host) {
 			return sim.Errorf(sim.Forbidden, "the portal does not answer to this Host header").
-				WithHelp("use localhost, a loopback address or one of: %s", strings.Join(p.Hosts, ", "))
+				WithHelp("use localhost, a loopback address or one of: %s", strings.Join(p.opts.Hosts, ", "))
 		}
 		return next(c)
 	}
@@ -95,9 +95,9 @@ func (p *Portal) answersTo(hostport string) bool {
 	}
 	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
 	if addr, err := netip.ParseAddr(host); err == nil {
-		return addr.Unmap().IsLoopback() || slices.Contains(p.Hosts, host)
+		return addr.Unmap().IsLoopback() || slices.Contains(p.opts.Hosts, host)
 	}
-	return host == "localhost" || slices.ContainsFunc(p.Hosts, func(s string) bool { return strings.EqualFold(s, host) })
+	return host == "localhost" || slices.ContainsFunc(p.opts.Hosts, func(s string) bool { return strings.EqualFold(s, host) })
 }
 
 // checkOrigin refuses unsafe requests that a browser makes for another site (CSRF).
@@ -130,7 +130,7 @@ func (p *Portal) maybeFail(next echo.HandlerFunc) echo.HandlerFunc {
 		if path == "/livez" || path == "/readyz" || strings.HasPrefix(path, "/assets/") {
 			return next(c)
 		}
-		if err := p.Faults.At(c.Request().Context(), FaultRequest, fault.Scope{Environment: environmentOf(c), DPE: labelOf(c)}); err != nil {
+		if err := p.opts.Faults.At(c.Request().Context(), FaultRequest, fault.Scope{Environment: environmentOf(c), DPE: labelOf(c)}); err != nil {
 			return err
 		}
 		return next(c)

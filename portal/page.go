@@ -39,7 +39,7 @@ func see(c echo.Context, path string) error { return c.Redirect(http.StatusSeeOt
 
 // frame is what a page has around it.
 func (p *Portal) frame(ctx context.Context, title string) (ui.Frame, error) {
-	f := ui.Frame{Title: title, Nav: "environments", After: p.Bus.Last()}
+	f := ui.Frame{Title: title, Nav: "environments", After: p.opts.Bus.Last()}
 	o, err := p.store.Organisation(ctx)
 	if err != nil {
 		return f, fmt.Errorf("read organisation: %w", err)
@@ -118,7 +118,7 @@ func (p *Portal) showTimeline(c echo.Context) error {
 	}
 	f.Nav = "timeline"
 	view := ui.TimelinePage{Frame: f}
-	events := p.Bus.Since(0)
+	events := p.opts.Bus.Since(0)
 	if len(events) > maxTimeline {
 		view.Older, events = true, events[len(events)-maxTimeline:]
 	}

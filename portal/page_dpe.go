@@ -209,7 +209,7 @@ func (p *Portal) showInstallation(c echo.Context, upgrade bool) error {
 		return err
 	}
 	f.Title = title + " of " + d.Name
-	all := commands(row, p.Cloud.Endpoints(env))
+	all := commands(row, p.opts.Cloud.Endpoints(env))
 	view := ui.InstallationPage{
 		Frame: f, DPE: dpeView(d), Upgrade: upgrade,
 		Install: commandViews("install", all.Install), Inspect: commandViews("inspect", all.Inspect), Remove: commandViews("remove", all.Remove),

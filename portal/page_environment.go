@@ -116,9 +116,9 @@ func (p *Portal) showServices(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	at := p.Cloud.Endpoints(e.ID)
+	at := p.opts.Cloud.Endpoints(e.ID)
 	view := ui.ServicesPage{Frame: f, DPM: at.DPM, ObjectStorage: at.ObjectStorage, Registry: at.Registry, AccessKey: e.AccessKey}
-	engines, err := p.Cloud.Engines(ctx, e.ID)
+	engines, err := p.opts.Cloud.Engines(ctx, e.ID)
 	if view.EnginesUnavailable, err = unavailable(err); err != nil {
 		return fmt.Errorf("list engines of environment %s: %w", e.ID, err)
 	}

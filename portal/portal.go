@@ -76,7 +76,7 @@ func (o Options) check() error {
 
 // Portal is an open portal. It is safe for concurrent use.
 type Portal struct {
-	Options
+	opts    Options
 	store   *store.DB
 	http    *http.Server
 	changed chan struct{} // of capacity 1: an intent may have changed
@@ -115,12 +115,12 @@ func open(ctx context.Context, o Options) (*Portal, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Portal{Options: o, store: db, changed: make(chan struct{}, 1), causes: map[sim.EnvironmentID]uint64{}}
+	p := &Portal{opts: o, store: db, changed: make(chan struct{}, 1), causes: map[sim.EnvironmentID]uint64{}}
 	p.stopping, p.stop = context.WithCancel(context.Background())
 	p.signal() // whatever was wanted before the last end may not have been done
 	p.http = &http.Server{
 		Handler:           p.routes(),
-		TLSConfig:         o.TLS,
+		TLSConfig:         o.TLS.Clone(), // the server adds HTTP/2 to it
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
@@ -132,7 +132,7 @@ func open(ctx context.Context, o Options) (*Portal, error) {
 }
 
 // URL gives the address of the plain HTTP face.
-func (p *Portal) URL() string { return "http://" + p.Listener.Addr().String() }
+func (p *Portal) URL() string { return "http://" + p.opts.Listener.Addr().String() }
 
 // Serve answers requests and watches statuses until ctx is done, and then returns nil.
 func (p *Portal) Serve(ctx context.Context) error {
@@ -149,9 +149,9 @@ func (p *Portal) Serve(ctx context.Context) error {
 		})
 	}
 	wg.Go(func() { p.watch(ctx) })
-	serve("HTTP", func() error { return p.http.Serve(p.Listener) })
-	if p.TLSListener != nil {
-		serve("HTTPS", func() error { return p.http.ServeTLS(p.TLSListener, "", "") })
+	serve("HTTP", func() error { return p.http.Serve(p.opts.Listener) })
+	if p.opts.TLSListener != nil {
+		serve("HTTPS", func() error { return p.http.ServeTLS(p.opts.TLSListener, "", "") })
 	}
 	var err error
 	select {
@@ -178,7 +178,7 @@ func (p *Portal) Close() error { return p.closing() }
 func (p *Portal) close() error {
 	p.stop()
 	err := p.shutdown()
-	for _, l := range []net.Listener{p.Listener, p.TLSListener} {
+	for _, l := range []net.Listener{p.opts.Listener, p.opts.TLSListener} {
 		if l == nil {
 			continue
 		}

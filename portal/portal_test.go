@@ -2,23 +2,19 @@ package portal_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/dpesim/dpesim/portal"
 	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/sim"
-	"github.com/dpesim/dpesim/sim/event"
 	"github.com/dpesim/dpesim/sim/fault"
 	"github.com/dpesim/dpesim/sim/jwk"
 )
@@ -289,88 +285,6 @@ func TestPlatformUpgradeMakesNewFilesAndKeepsOldOnes(t *testing.T) {
 	}
 }
 
-func TestStatusFollowsWhatIsConnected(t *testing.T) {
-	t.Parallel()
-	s, ctx := start(t), t.Context()
-	e := s.environment(t, api.EnvironmentSpec{Name: "Prod", Release: "15.1.0"})
-	d := must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance", Replicas: 2, Drivers: []sim.Driver{"s3"}}))(t)
-
-	cause := s.cloud.connect(ctx, e.ID, engine(d, "a"))
-	told := s.status(t, api.StatePartiallyConnected, "1 of 2 replicas connected", 0)
-	if told.Cause != cause.Seq || told.Detail["from"] != "not_connected" || told.DPE != d.Label {
-		t.Errorf("told %+v", told)
-	}
-	s.cloud.connect(ctx, e.ID, engine(d, "a"), engine(d, "b"))
-	s.status(t, api.StateConnected, "2 of 2 replicas connected", 0)
-	st := must(s.DPE(ctx, e.ID, d.Label))(t).Status
-	if st.Colour != api.Green || st.Message != "DPE is connected successfully" || st.RedeployNeeded || st.Outdated {
-		t.Errorf("connected: %+v", st)
-	}
-
-	three := 3
-	d2 := must(s.EditDPE(ctx, e.ID, d.Label, api.DPEEdit{Replicas: &three}, 0))(t)
-	want := []api.Difference{{Field: "replicas", Running: "2", Wanted: "3"}, {Field: "revision", Running: "1", Wanted: "2"}}
-	if diff := cmp.Diff(want, d2.Status.Differences); diff != "" || !d2.Status.RedeployNeeded {
-		t.Errorf("after the edit: %+v %s", d2.Status, diff)
-	}
-	edited := s.wait(t, func(e sim.Event) bool { return e.What == "dpe edited" })
-	if got := s.status(t, api.StatePartiallyConnected, "2 of 3 replicas connected", edited.Seq); got.Cause != edited.Seq || got.Detail["redeploy_needed"] != "true" {
-		t.Errorf("told %+v", got)
-	}
-	s.cloud.connect(ctx, e.ID, engine(d2, "c"), engine(d2, "d"), engine(d2, "e"))
-	told = s.status(t, api.StateConnected, "3 of 3 replicas connected", edited.Seq)
-	if told.Detail["redeploy_needed"] != "false" {
-		t.Errorf("told %+v", told)
-	}
-
-	must(s.UpgradeEnvironment(ctx, e.ID, "15.3.0"))(t)
-	st = must(s.DPE(ctx, e.ID, d.Label))(t).Status
-	if !st.Outdated || st.Platform != "15.3.0" || !slices.Equal(st.Running, []sim.Release{"15.1.0"}) {
-		t.Errorf("after the platform upgrade: %+v", st)
-	}
-	if err := s.clock.Advance(ctx, time.Hour); err != nil {
-		t.Fatal(err)
-	}
-	gone := s.cloud.connect(ctx, e.ID)
-	s.status(t, api.StateDisconnected, "0 of 3 replicas connected", gone.Seq)
-	st = must(s.DPE(ctx, e.ID, d.Label))(t).Status
-	if st.Colour != api.Orange || st.DisconnectedSince == nil || !st.DisconnectedSince.Equal(epoch.Add(time.Hour)) || !st.Outdated || !st.RedeployNeeded {
-		t.Errorf("disconnected: %+v", st)
-	}
-}
-
-func TestWhatWasSeenSurvivesARestart(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "portal.db")
-	var d api.DPE
-	var values []byte
-	t.Run("first run", func(t *testing.T) {
-		s, ctx := startAt(t, path), t.Context()
-		e := s.environment(t, api.EnvironmentSpec{Name: "Prod"})
-		d = must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance"}))(t)
-		values = must(s.Values(ctx, e.ID, d.Label, ""))(t)
-		s.cloud.connect(ctx, e.ID, engine(d, "a"))
-		s.status(t, api.StateConnected, "1 of 1 replicas connected", 0)
-		s.wait(t, func(e sim.Event) bool { return e.What == "dpe status changed" })
-	})
-	s, ctx := startAt(t, path), t.Context()
-	if got := must(s.DPE(ctx, d.Environment, d.Label))(t); got.Status.State != api.StateDisconnected || got.KeyID != d.KeyID {
-		t.Errorf("after the restart: %+v", got)
-	}
-	if got := must(s.Values(ctx, d.Environment, d.Label, ""))(t); !bytes.Equal(got, values) {
-		t.Error("values.yaml changed by a restart")
-	}
-	select {
-	case <-s.Changed():
-	default:
-		t.Error("a new portal does not ask for a reconciliation")
-	}
-	s.cloud.connect(ctx, d.Environment, engine(d, "a"))
-	if e := s.status(t, api.StateConnected, "1 of 1 replicas connected", 0); e.Detail["from"] != "disconnected" {
-		t.Errorf("told %+v", e)
-	}
-}
-
 func TestJobsAreCheckedAndHandedOn(t *testing.T) {
 	t.Parallel()
 	s, ctx := start(t), t.Context()
@@ -455,108 +369,6 @@ func TestFaultOnPurposeIsRecognisable(t *testing.T) {
 	_, err = s.Environment(t.Context(), "prod")
 	wantError(t, err, sim.Unavailable, "maintenance")
 	must(s.Environments(t.Context()))(t)
-}
-
-func TestFollowResumesAfterTheLastEvent(t *testing.T) {
-	t.Parallel()
-	s, ctx := start(t), t.Context()
-	s.environment(t, api.EnvironmentSpec{Name: "One"})
-	s.environment(t, api.EnvironmentSpec{Name: "Two"})
-	var got []uint64
-	err := s.Follow(ctx, api.EventFilter{After: 1, Environment: "two"}, func(e sim.Event) error {
-		got = append(got, e.Seq)
-		if len(got) == 2 {
-			return api.ErrStop
-		}
-		return nil
-	})
-	if err != nil || !slices.Equal(got, []uint64{3, 4}) {
-		t.Errorf("followed %v, %v", got, err)
-	}
-	if all := must(s.Events(ctx, api.EventFilter{After: 2}))(t); len(all) != 2 || all[0].Seq != 3 {
-		t.Errorf("events after 2 are %+v", all)
-	}
-
-	req := must(http.NewRequestWithContext(ctx, http.MethodGet, s.URL()+"/api/v1/events?after=1", nil))(t)
-	req.Header.Set("Accept", "text/event-stream")
-	req.Header.Set("Last-Event-ID", "3")
-	res := must(s.HTTP.Do(req))(t)
-	defer res.Body.Close()
-	b := make([]byte, 6)
-	if _, err := io.ReadFull(res.Body, b); err != nil || string(b) != "id: 4\n" {
-		t.Errorf("a browser that saw event 3 reads %q, %v", b, err)
-	}
-}
-
-func TestStreamSaysThatItLivesAndEndsWithThePortal(t *testing.T) {
-	t.Parallel()
-	o, s := options(t, filepath.Join(t.TempDir(), "portal.db"))
-	p := must(portal.Open(t.Context(), o))(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- p.Serve(ctx) }()
-	req := must(http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL()+"/api/v1/events", nil))(t)
-	req.Header.Set("Accept", "text/event-stream")
-	res := must(http.DefaultClient.Do(req))(t)
-	defer res.Body.Close()
-	first := make(chan byte, 1)
-	go func() {
-		b := make([]byte, 1)
-		_, _ = res.Body.Read(b)
-		first <- b[0]
-	}()
-	for alive := false; !alive; { // the handler may not wait yet when time is moved
-		select {
-		case c := <-first:
-			if alive = true; c != ':' {
-				t.Errorf("the silent stream begins with %q", c)
-			}
-		default:
-			if err := s.clock.Advance(ctx, 15*time.Second); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	begin := time.Now()
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	if _, err := io.ReadAll(res.Body); err != nil {
-		t.Errorf("the stream did not end cleanly: %v", err)
-	}
-	if d := time.Since(begin); d > time.Second {
-		t.Errorf("stopping took %v", d)
-	}
-	for range 2 {
-		if err := p.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-func TestSlowReaderIsToldThatEventsAreMissed(t *testing.T) {
-	t.Parallel()
-	o, s := options(t, filepath.Join(t.TempDir(), "portal.db"))
-	o.Bus = event.New(s.clock, 2)
-	for range 5 {
-		o.Bus.Publish(t.Context(), sim.Event{Part: sim.PartSim, What: "something happened"})
-	}
-	p := must(portal.Open(t.Context(), o))(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- p.Serve(ctx) }()
-	defer func() { cancel(); <-done; _ = p.Close() }()
-	req := must(http.NewRequestWithContext(ctx, http.MethodGet, p.URL()+"/api/v1/events?after=1", nil))(t)
-	req.Header.Set("Accept", "text/event-stream")
-	res := must(http.DefaultClient.Do(req))(t)
-	defer res.Body.Close()
-	want := "event: missed\ndata: {\"missed\":2}\n\nid: 4\n"
-	b := make([]byte, len(want))
-	if _, err := io.ReadFull(res.Body, b); err != nil || string(b) != want {
-		t.Errorf("read %q, %v", b, err)
-	}
 }
 
 func TestOpenNamesWhatIsMissing(t *testing.T) {

@@ -77,10 +77,10 @@ func (p *Portal) answerError(err error, c echo.Context) {
 		})
 	}
 	if e != nil {
-		p.Log.Error("error answer not made", "err", e)
+		p.opts.Log.Error("error answer not made", "err", e)
 	}
 	if e := c.Blob(code, mediaType, body); e != nil {
-		p.Log.Debug("error answer not sent", "err", e)
+		p.opts.Log.Debug("error answer not sent", "err", e)
 	}
 }
 
@@ -100,10 +100,10 @@ func leaveGone(c echo.Context, kind sim.Kind) {
 func (p *Portal) logError(c echo.Context, kind sim.Kind, err error) {
 	r := c.Request()
 	if kind != sim.Internal || r.Context().Err() != nil {
-		p.Log.Debug("request refused", "method", r.Method, "route", c.Path(), "kind", kind.String(), "err", err)
+		p.opts.Log.Debug("request refused", "method", r.Method, "route", c.Path(), "kind", kind.String(), "err", err)
 		return
 	}
-	p.Log.Error("request failed", "method", r.Method, "route", c.Path(),
+	p.opts.Log.Error("request failed", "method", r.Method, "route", c.Path(),
 		"request_id", c.Response().Header().Get(echo.HeaderXRequestID), "injected", errors.Is(err, fault.ErrInjected), "err", err)
 }
 

@@ -28,7 +28,7 @@ func (p *Portal) values(ctx context.Context, env sim.EnvironmentID, l sim.Label,
 	if err != nil {
 		return nil, fmt.Errorf("read organisation: %w", err)
 	}
-	at := p.Cloud.Endpoints(env)
+	at := p.opts.Cloud.Endpoints(env)
 	b, err := chart.Values{
 		Release: in.Release, Environment: env, Label: l, Tier: e.Tier, Replicas: in.Replicas, Drivers: in.Drivers, Revision: number,
 		DPMURL: at.DPM, ObjectStorageURL: at.ObjectStorage, AccessKey: d.AccessKey, SecretKey: d.SecretKey,

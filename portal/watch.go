@@ -18,11 +18,11 @@ const maxBatch = 256
 // watch computes the statuses of an environment's DPEs whenever something was told of it by DPM or by the portal, records
 // what was seen connected, and tells of each status that changed. It returns when ctx is done.
 func (p *Portal) watch(ctx context.Context) {
-	sub := p.Bus.Subscribe(p.Bus.Last())
+	sub := p.opts.Bus.Subscribe(p.opts.Bus.Last())
 	w := watcher{p: p, known: map[int64]api.Status{}}
 	w.all(ctx)
 	for ctx.Err() == nil {
-		causes, missed := gather(ctx, p.Bus, sub)
+		causes, missed := gather(ctx, p.opts.Bus, sub)
 		if missed {
 			w.all(ctx)
 			continue
@@ -45,7 +45,7 @@ func gather(ctx context.Context, bus *event.Bus, sub *event.Subscription) (cause
 		if err != nil {
 			return nil, false
 		}
-		if e.Environment != "" && (e.Part == sim.PartDPM || e.Part == sim.PartPortal && e.What != dpeStatusChanged) {
+		if matters(e) {
 			causes[e.Environment] = e.Seq
 		}
 		if e.Seq == bus.Last() && len(causes) > 0 {
@@ -53,6 +53,11 @@ func gather(ctx context.Context, bus *event.Bus, sub *event.Subscription) (cause
 		}
 	}
 	return causes, false
+}
+
+// matters tells whether e may change a status.
+func matters(e sim.Event) bool {
+	return e.Environment != "" && (e.Part == sim.PartDPM || e.Part == sim.PartPortal && e.What != dpeStatusChanged)
 }
 
 // watcher is the state of [Portal.watch].
@@ -87,6 +92,11 @@ func (w *watcher) environment(ctx context.Context, env sim.EnvironmentID, cause 
 	if err != nil {
 		w.failed(ctx, err)
 		return
+	}
+	for _, x := range w.p.opts.Bus.Since(cause) { // what is connected may be the effect of a later one
+		if x.Environment == env && matters(x) {
+			cause = x.Seq
+		}
 	}
 	for _, d := range rows {
 		if err := w.dpe(ctx, e, d, engines, cause); err != nil {
@@ -145,7 +155,7 @@ func (w *watcher) remember(ctx context.Context, d store.DPE, engines []api.Engin
 	case len(d.Seen.Releases) == 0 || !d.Seen.Disconnected.IsZero():
 		return nil // never connected, or known to be gone
 	default:
-		now.Disconnected = w.p.Clock.Now()
+		now.Disconnected = w.p.opts.Clock.Now()
 	}
 	return w.p.store.SetSeen(ctx, d.ID, now)
 }
@@ -153,6 +163,6 @@ func (w *watcher) remember(ctx context.Context, d store.DPE, engines []api.Engin
 // failed logs what kept statuses from being computed; the next event tries again.
 func (w *watcher) failed(ctx context.Context, err error) {
 	if ctx.Err() == nil {
-		w.p.Log.Warn("statuses not computed", "err", err)
+		w.p.opts.Log.Warn("statuses not computed", "err", err)
 	}
 }

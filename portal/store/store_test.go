@@ -34,19 +34,19 @@ func open(t testing.TB, path string) *store.DB {
 	return db
 }
 
-func prod() store.Environment {
+func environment(id sim.EnvironmentID) store.Environment {
 	return store.Environment{
-		ID: "prod", Name: "Prod", Location: api.Locations()[0], Release: "15.1.0", Tier: sim.TierS, AccessKey: "OPER1", SecretKey: "s",
+		ID: id, Name: string(id), Location: api.Locations()[0], Release: "15.1.0", Tier: sim.TierS, AccessKey: "OPER1", SecretKey: "s",
 	}
 }
 
 // dpe gives a DPE whose secrets are numbered, so that no two share one.
-func dpe(label string, replicas, n int) store.DPE {
+func dpe(env sim.EnvironmentID, label string, replicas, n int) store.DPE {
 	return store.DPE{
-		Environment: "prod", Label: sim.Label(label), Name: label, Inputs: store.Inputs{Drivers: []sim.Driver{"s3"}, Replicas: replicas},
+		Environment: env, Label: sim.Label(label), Name: label, Inputs: store.Inputs{Drivers: []sim.Driver{"s3"}, Replicas: replicas},
 		Secrets: store.Secrets{
 			Key: sim.Secret(fmt.Sprint("key", n)), KeyID: sim.KeyID(fmt.Sprint("id", n)), AccessKey: fmt.Sprint("access", n),
-			SecretKey: sim.Secret(fmt.Sprint("secret", n)), RegistryUser: "prod." + label, RegistryToken: sim.Secret(fmt.Sprint("token", n)),
+			SecretKey: sim.Secret(fmt.Sprint("secret", n)), RegistryUser: string(env) + "." + label, RegistryToken: sim.Secret(fmt.Sprint("token", n)),
 		},
 	}
 }
@@ -75,11 +75,11 @@ func TestWhatIsWantedSurvivesACrash(t *testing.T) {
 		name string
 		do   func() error
 	}{
-		{"create", func() error { _, err := db.CreateEnvironment(ctx, prod()); return err }},
+		{"create", func() error { _, err := db.CreateEnvironment(ctx, environment("prod")); return err }},
 		{"ready", func() error { settle(t, db); return nil }},
-		{"add", func() error { _, err := db.AddDPE(ctx, dpe("finance", 2, 1)); return err }},
+		{"add", func() error { _, err := db.AddDPE(ctx, dpe("prod", "finance", 2, 1)); return err }},
 		{"remove", func() error { _, err := db.RemoveDPE(ctx, "prod", "finance"); return err }},
-		{"add again", func() error { _, err := db.AddDPE(ctx, dpe("finance", 2, 2)); return err }},
+		{"add again", func() error { _, err := db.AddDPE(ctx, dpe("prod", "finance", 2, 2)); return err }},
 		{"upgrade", func() error { _, _, err := db.UpgradeEnvironment(ctx, "prod", "15.3.0"); return err }},
 		{"delete", func() error { _, _, err := db.DeleteEnvironment(ctx, "prod"); return err }},
 	}
@@ -126,7 +126,7 @@ func TestWhatIsWantedSurvivesACrash(t *testing.T) {
 func TestGenerationIsNotUsedAgainByANewEnvironmentOfTheSameID(t *testing.T) {
 	t.Parallel()
 	ctx, db := t.Context(), open(t, filepath.Join(t.TempDir(), "portal.db"))
-	first, err := db.CreateEnvironment(ctx, prod())
+	first, err := db.CreateEnvironment(ctx, environment("prod"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestGenerationIsNotUsedAgainByANewEnvironmentOfTheSameID(t *testing.T) {
 		t.Fatal(err)
 	}
 	settle(t, db)
-	second, err := db.CreateEnvironment(ctx, prod())
+	second, err := db.CreateEnvironment(ctx, environment("prod"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,22 +148,17 @@ type model struct {
 	release sim.Release
 	dpes    map[sim.Label]store.DPE
 	used    map[sim.KeyID]bool
-	made    int
 }
 
 func TestRulesHoldWhateverIsDone(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	runs := 0
+	db := open(t, filepath.Join(t.TempDir(), "portal.db"))
+	runs, made := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
 		ctx := context.WithoutCancel(t.Context())
 		runs++
-		db, err := store.Open(ctx, filepath.Join(dir, fmt.Sprint(runs, ".db")), clock.NewFrozen(epoch))
-		if err != nil {
-			rt.Fatal(err)
-		}
-		defer func() { _ = db.Close() }()
-		if _, err := db.CreateEnvironment(ctx, prod()); err != nil {
+		env := sim.EnvironmentID(fmt.Sprint("run-", runs))
+		if _, err := db.CreateEnvironment(ctx, environment(env)); err != nil {
 			rt.Fatal(err)
 		}
 		settleAll := func() {
@@ -178,6 +173,12 @@ func TestRulesHoldWhateverIsDone(t *testing.T) {
 			}
 		}
 		settleAll()
+		defer func() { // so that the next run does not pay for this one
+			if _, _, err := db.DeleteEnvironment(ctx, env); err != nil {
+				rt.Error(err)
+			}
+			settleAll()
+		}()
 		m := model{release: "15.1.0", dpes: map[sim.Label]store.DPE{}, used: map[sim.KeyID]bool{}}
 		labels := rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f", "g"})
 		counts := rapid.IntRange(1, 7)
@@ -192,8 +193,8 @@ func TestRulesHoldWhateverIsDone(t *testing.T) {
 		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"add": func(rt *rapid.T) {
-				m.made++
-				x := dpe(labels.Draw(rt, "label"), counts.Draw(rt, "replicas"), m.made)
+				made++
+				x := dpe(env, labels.Draw(rt, "label"), counts.Draw(rt, "replicas"), made)
 				_, there := m.dpes[x.Label]
 				got, err := db.AddDPE(ctx, x)
 				switch {
@@ -215,7 +216,7 @@ func TestRulesHoldWhateverIsDone(t *testing.T) {
 				l, n := sim.Label(labels.Draw(rt, "label")), counts.Draw(rt, "replicas")
 				revision := int64(rapid.IntRange(0, 3).Draw(rt, "revision"))
 				before, there := m.dpes[l]
-				_, after, err := db.EditDPE(ctx, "prod", l, nil, n, revision)
+				_, after, err := db.EditDPE(ctx, env, l, nil, n, revision)
 				switch {
 				case !there:
 					wantKind(rt, err, sim.NotFound)
@@ -239,7 +240,7 @@ func TestRulesHoldWhateverIsDone(t *testing.T) {
 			"remove": func(rt *rapid.T) {
 				l := sim.Label(labels.Draw(rt, "label"))
 				_, there := m.dpes[l]
-				_, err := db.RemoveDPE(ctx, "prod", l)
+				_, err := db.RemoveDPE(ctx, env, l)
 				if !there {
 					wantKind(rt, err, sim.NotFound)
 					return
@@ -250,7 +251,7 @@ func TestRulesHoldWhateverIsDone(t *testing.T) {
 				delete(m.dpes, l)
 			},
 			"upgrade": func(rt *rapid.T) {
-				_, _, err := db.UpgradeEnvironment(ctx, "prod", "15.3.0")
+				_, _, err := db.UpgradeEnvironment(ctx, env, "15.3.0")
 				if m.release == "15.3.0" {
 					wantKind(rt, err, sim.Invalid)
 					return
@@ -267,7 +268,7 @@ func TestRulesHoldWhateverIsDone(t *testing.T) {
 			},
 			"settle": func(*rapid.T) { settleAll() },
 			"": func(rt *rapid.T) {
-				e, rows, err := db.DPEs(ctx, "prod")
+				e, rows, err := db.DPEs(ctx, env)
 				if err != nil {
 					rt.Fatal(err)
 				}
