@@ -88,9 +88,11 @@ func openJournal(ctx context.Context, path string, l *ledger, o Options) (*journ
 	j := &journal{db: db, ledger: l, open: newBatch(), wake: make(chan struct{}, 1), failed: make(chan struct{}), quit: make(chan struct{})}
 	var rows []row
 	err = db.Update(ctx, func(tx *sqlite.Tx) (err error) {
-		if err := tx.QueryRowContext(ctx, `SELECT reserved FROM revision`).Scan(&l.rev); err != nil {
+		var bound uint64
+		if err := tx.QueryRowContext(ctx, `SELECT reserved FROM revision`).Scan(&bound); err != nil {
 			return err
 		}
+		l.rev = max(l.rev, bound)
 		found, err := tx.QueryContext(ctx, `SELECT key, revision, body FROM objects ORDER BY key`)
 		rows, err = sqlite.Collect(found, err, scanRow)
 		if err != nil {

@@ -17,6 +17,9 @@ type ledger struct {
 	watches sync.WaitGroup  // goroutines of watches
 }
 
+// newLedger gives an empty ledger. Its first revision is 1, since 0 means "any" on the wire.
+func newLedger(stop context.Context) *ledger { return &ledger{rev: 1, stop: stop} }
+
 // change is one step of one object. Its objects are shared and never written to.
 type change struct {
 	rev  uint64

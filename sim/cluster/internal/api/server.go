@@ -87,7 +87,7 @@ func Open(ctx context.Context, o Options) (*Server, error) {
 
 func open(ctx context.Context, o Options, id *identity, ln net.Listener) (*Server, error) {
 	stopped, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s := &Server{log: o.Log, listener: ln, identity: id, ledger: &ledger{stop: stopped}, stop: stop}
+	s := &Server{log: o.Log, listener: ln, identity: id, ledger: newLedger(stopped), stop: stop}
 	var rows []row
 	if o.Dir != "" {
 		var err error
