@@ -55,7 +55,6 @@ type Agent struct {
 	dial    DialFunc
 	clock   *clock.Clock
 	bus     *event.Bus
-	draw    *draw.Source
 	log     *slog.Logger
 	places  []*place
 	network *network
@@ -82,7 +81,7 @@ func Open(o Options) (*Agent, error) {
 	}
 	a := &Agent{
 		client: client, events: record.New(client, o.Clock, o.Draw, o.Log), runtime: o.Runtime, dial: o.Dial, clock: o.Clock, bus: o.Bus,
-		draw: o.Draw, log: o.Log, places: places, network: newNetwork(), dir: o.Dir, ready: make(chan struct{}), pods: map[types.UID]*pod{},
+		log: o.Log, places: places, network: newNetwork(), dir: o.Dir, ready: make(chan struct{}), pods: map[types.UID]*pod{},
 	}
 	if a.dial == nil {
 		a.dial = new(net.Dialer).DialContext

@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -157,7 +159,7 @@ func (c *container) once(s start) int32 {
 	a := p.agent
 	log := newContainerLog(a.clock)
 	began := metav1.NewTime(a.clock.Now())
-	id := "dpesim://" + a.draw.ID("cluster/container", 32)
+	id := p.containerID(c)
 	p.tell("Pulled", "Container image %q already present on machine", c.spec.Image)
 	p.tell("Created", "Created container: %s", c.spec.Name)
 
@@ -209,6 +211,15 @@ func (c *container) once(s start) int32 {
 	net.close()
 	log.end()
 	return c.ended(err, killed, began, id)
+}
+
+// containerID names a run of a container. It is made of what makes the run unique, not drawn: a restart of the process
+// with the same seed must not give the same name to another run.
+func (p *pod) containerID(c *container) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%s/%d", p.uid, c.spec.Name, c.restarts))
+	return "dpesim://" + hex.EncodeToString(sum[:])
 }
 
 func (c *container) grace() time.Duration {
