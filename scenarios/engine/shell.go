@@ -137,7 +137,9 @@ func (sh *shell) exec(ctx context.Context, args []string) error {
 	var err error
 	switch args[0] {
 	case "say":
-		sh.out.say(strings.Join(c.Args, " "))
+		for line := range strings.SplitSeq(strings.Join(c.Args, " "), "\n") {
+			sh.out.say(line)
+		}
 	case "sleep":
 		err = refuse(c, "sleep", "a scenario does not wait by the clock: use eventually DURATION COMMAND, which looks again at each event")
 	case "record":
