@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -148,6 +149,17 @@ type model struct {
 	release sim.Release
 	dpes    map[sim.Label]store.DPE
 	used    map[sim.KeyID]bool
+}
+
+// checks is how many sequences of acts are tried unless -rapid.checks says otherwise: each act is a real transaction, and
+// SQLite is slow under the race detector.
+const checks = "30"
+
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", checks); err != nil { // the default; the command line, parsed later, overrides it
+		panic(err)
+	}
+	m.Run()
 }
 
 func TestRulesHoldWhateverIsDone(t *testing.T) {
