@@ -3,6 +3,7 @@ package objstore_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/xml"
 	"io"
@@ -16,8 +17,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-
-	"crypto/sha256"
 
 	"github.com/dpesim/dpesim/objstore"
 )
@@ -222,47 +221,47 @@ func TestPresignedURLsWorkUntilTheyExpire(t *testing.T) {
 }
 
 // do sends a request as it is and gives status, body and header.
-func (f *fixture) do(t testing.TB, method, url string, body io.Reader, h http.Header) (int, string, http.Header) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, url, body)
+func (f *fixture) do(tb testing.TB, method, url string, body io.Reader, h http.Header) (int, string, http.Header) {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(tb.Context(), method, url, body)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for k, v := range h {
 		req.Header[k] = v
 	}
-	return f.send(t, req)
+	return f.send(tb, req)
 }
 
-func (f *fixture) send(t testing.TB, req *http.Request) (int, string, http.Header) {
-	t.Helper()
+func (f *fixture) send(tb testing.TB, req *http.Request) (int, string, http.Header) {
+	tb.Helper()
 	res, err := f.client.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	out, err := io.ReadAll(res.Body)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return res.StatusCode, string(out), res.Header
 }
 
 // signed makes a request signed for a body with the digest; body is what is really sent.
-func (f *fixture) signed(t testing.TB, c objstore.Credential, method, path, digest string, body []byte, h http.Header) *http.Request {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, f.url+path, bytes.NewReader(body))
+func (f *fixture) signed(tb testing.TB, c objstore.Credential, method, path, digest string, body []byte, h http.Header) *http.Request {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(tb.Context(), method, f.url+path, bytes.NewReader(body))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for k, v := range h {
 		req.Header[k] = v
 	}
 	req.Header.Set("X-Amz-Content-Sha256", digest)
 	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
-	err = signer.SignHTTP(t.Context(), aws.Credentials{AccessKeyID: c.AccessKey, SecretAccessKey: c.SecretKey.Reveal()}, req, digest, "s3", objstore.DefaultRegion, f.clock.Now())
+	err = signer.SignHTTP(tb.Context(), aws.Credentials{AccessKeyID: c.AccessKey, SecretAccessKey: c.SecretKey.Reveal()}, req, digest, "s3", objstore.DefaultRegion, f.clock.Now())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return req
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -22,8 +23,8 @@ func BenchmarkPut(b *testing.B) {
 		data := noise(size)
 		b.Run(fmt.Sprintf("file/%dKiB", size>>10), func(b *testing.B) {
 			b.SetBytes(int64(size))
-			for i := range b.N {
-				w, err := os.Create(filepath.Join(dir, fmt.Sprint(i%8)))
+			for i := 0; b.Loop(); i++ {
+				w, err := os.Create(filepath.Join(dir, strconv.Itoa(i%8)))
 				if err == nil {
 					_, err = w.Write(data)
 				}
@@ -40,8 +41,8 @@ func BenchmarkPut(b *testing.B) {
 		})
 		b.Run(fmt.Sprintf("s3/%dKiB", size>>10), func(b *testing.B) {
 			b.SetBytes(int64(size))
-			for i := range b.N {
-				put(b, c, "results", fmt.Sprint(i%8), data)
+			for i := 0; b.Loop(); i++ {
+				put(b, c, "results", strconv.Itoa(i%8), data)
 			}
 		})
 	}

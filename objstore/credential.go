@@ -106,6 +106,9 @@ func (s *Server) PutCredential(ctx context.Context, c Credential) error {
 	}
 	s.keys.mu.Lock() // over the commit, so that memory and rows agree
 	defer s.keys.mu.Unlock()
+	if old := s.keys.keys[c.AccessKey]; old != nil && old.SecretKey.Equal(c.SecretKey) && old.Label == c.Label && old.ReadOnly == c.ReadOnly {
+		return nil // a reconciler says it again and again
+	}
 	err := s.keys.db.Update(ctx, func(tx *sqlite.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO credentials (access_key, secret_key, label, read_only) VALUES (?, ?, ?, ?)`,
 			c.AccessKey, c.SecretKey.Reveal(), c.Label, c.ReadOnly)
@@ -122,6 +125,9 @@ func (s *Server) PutCredential(ctx context.Context, c Credential) error {
 func (s *Server) DeleteCredential(ctx context.Context, accessKey string) error {
 	s.keys.mu.Lock()
 	defer s.keys.mu.Unlock()
+	if s.keys.keys[accessKey] == nil {
+		return nil
+	}
 	err := s.keys.db.Update(ctx, func(tx *sqlite.Tx) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM credentials WHERE access_key = ?`, accessKey)
 		return err

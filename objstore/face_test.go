@@ -22,8 +22,8 @@ import (
 )
 
 // listing reads all pages: keys as they are, common prefixes in angle brackets.
-func listing(t testing.TB, c *s3.Client, bucket, prefix, delimiter string, page int32) (out []string, pages int) {
-	t.Helper()
+func listing(tb testing.TB, c *s3.Client, bucket, prefix, delimiter string, page int32) (out []string, pages int) {
+	tb.Helper()
 	in := &s3.ListObjectsV2Input{Bucket: &bucket, MaxKeys: &page}
 	if prefix != "" {
 		in.Prefix = &prefix
@@ -33,9 +33,9 @@ func listing(t testing.TB, c *s3.Client, bucket, prefix, delimiter string, page 
 	}
 	p := s3.NewListObjectsV2Paginator(c, in)
 	for p.HasMorePages() {
-		r, err := p.NextPage(t.Context())
+		r, err := p.NextPage(tb.Context())
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		pages++
 		var keys []string
@@ -47,7 +47,7 @@ func listing(t testing.TB, c *s3.Client, bucket, prefix, delimiter string, page 
 		}
 		slices.SortFunc(keys, func(a, b string) int { return strings.Compare(strings.Trim(a, "<>"), strings.Trim(b, "<>")) })
 		if len(keys) > int(page) {
-			t.Errorf("a page of %d holds %d", page, len(keys))
+			tb.Errorf("a page of %d holds %d", page, len(keys))
 		}
 		out = append(out, keys...)
 	}

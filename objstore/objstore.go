@@ -107,10 +107,10 @@ func (s *Server) Serve(ctx context.Context) error {
 	} else {
 		err = s.http.Serve(s.opt.Listener)
 	}
-	if ctx.Err() != nil {
-		return nil //nolint:nilerr // the caller ended it
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // Close stops listening, cuts the requests under way (what was not acknowledged is not kept), waits for their handlers

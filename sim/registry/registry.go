@@ -10,8 +10,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -88,7 +86,7 @@ func Open(ctx context.Context, opt Options) (*Registry, error) {
 	r := &Registry{
 		opt:     opt,
 		blobs:   put,
-		oci:     ggcr.New(ggcr.WithBlobHandler(blobs), ggcr.Logger(log.New(io.Discard, "", 0))),
+		oci:     ggcr.New(ggcr.WithBlobHandler(blobs), ggcr.Logger(slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug))),
 		tokens:  map[string]Token{},
 		charts:  map[string]*chart{},
 		refused: map[string]time.Time{},
@@ -122,10 +120,10 @@ func (r *Registry) Serve(ctx context.Context) error {
 	} else {
 		err = r.http.Serve(r.opt.Listener)
 	}
-	if ctx.Err() != nil {
-		return nil //nolint:nilerr // the caller ended it
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // Close stops listening, cuts the requests under way and waits for their handlers. It is idempotent, and right if Serve

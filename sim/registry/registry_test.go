@@ -88,8 +88,8 @@ func start(t *testing.T) *fixture {
 }
 
 // archive packages a small chart; salt makes another one of the same version.
-func archive(t testing.TB, version, salt string) []byte {
-	t.Helper()
+func archive(tb testing.TB, version, salt string) []byte {
+	tb.Helper()
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
 	w := tar.NewWriter(z)
@@ -99,17 +99,17 @@ func archive(t testing.TB, version, salt string) []byte {
 		"dpe/values.yaml": "replicas: 1\n",
 	} {
 		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(text))}); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if _, err := io.WriteString(w, text); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	if err := w.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := z.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b.Bytes()
 }
