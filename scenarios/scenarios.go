@@ -1,3 +1,40 @@
+// Package scenarios holds the scenarios that are built into dpesim, as the Markdown files that they are.
 package scenarios
-func Names() []string { return nil }
-func Source(name string) ([]byte, error) { return nil, nil }
+
+import (
+	"embed"
+	"fmt"
+	"strings"
+
+	"github.com/dpesim/dpesim/sim"
+)
+
+//go:embed lifecycle.md
+var files embed.FS
+
+// Names lists the built-in scenarios in alphabetical order.
+func Names() []string {
+	entries, err := files.ReadDir(".")
+	if err != nil {
+		return nil // an embedded directory can be read
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, strings.TrimSuffix(e.Name(), ".md"))
+	}
+	return names
+}
+
+// Source gives the Markdown of a built-in scenario. It returns NotFound for any other name.
+func Source(name string) ([]byte, error) {
+	for _, n := range Names() {
+		if n == name {
+			src, err := files.ReadFile(n + ".md")
+			if err != nil {
+				return nil, fmt.Errorf("reading the built-in scenario %s: %w", n, err)
+			}
+			return src, nil
+		}
+	}
+	return nil, sim.Errorf(sim.NotFound, "there is no built-in scenario %q", name).WithHelp("the built-in scenarios are: %s", strings.Join(Names(), ", "))
+}

@@ -1,0 +1,156 @@
+// Package cli is the command line of dpesim.
+//
+// A command is one constructor that takes the [app] and returns a cobra command; there are no globals. Commands that
+// work on a simulator talk to its HTTP API, wherever it runs; only up, demo, exec and scenario start one.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dpesim/dpesim/sim"
+)
+
+// Exit codes of dpesim.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInterrupted = 130 // 128 + SIGINT, as shells count
+)
+
+// Main runs one command and gives its exit code. Errors are printed on env.Stderr: what happened, then what to do next.
+func Main(ctx context.Context, env Env) int {
+	err := run(ctx, env)
+	if err == nil {
+		return exitOK
+	}
+	if e, ok := errors.AsType[*exitError](err); ok {
+		if e.err != nil {
+			printError(env, e.err)
+		}
+		return e.code
+	}
+	printError(env, err)
+	if ctx.Err() != nil {
+		return exitInterrupted
+	}
+	return exitFailed
+}
+
+func printError(env Env, err error) {
+	text, help := err.Error(), ""
+	if e, ok := errors.AsType[*sim.Error](err); ok && e.Msg != "" {
+		text, help = e.Msg, e.Help
+		if e.Err != nil && e.Kind == sim.Internal {
+			text = err.Error()
+		}
+	}
+	fmt.Fprintf(env.Stderr, "Error: %s\n", text)
+	if help != "" {
+		fmt.Fprintf(env.Stderr, "  What to do: %s\n", help)
+	}
+}
+
+// exitError is an error with an exit code of its own.
+type exitError struct {
+	code int
+	err  error // nil: everything has been said already
+}
+
+// Error gives the cause's text.
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+// Unwrap gives the cause.
+func (e *exitError) Unwrap() error { return e.err }
+
+// usage marks err as a mistake in the command line.
+func usage(err error) error { return &exitError{code: exitUsage, err: err} }
+
+// app is what every command is made with.
+type app struct {
+	Env
+	server        string // --server
+	endpointsFile string // --endpoints-file
+}
+
+func run(ctx context.Context, env Env) error {
+	a := &app{Env: env}
+	root := newRootCommand(a)
+	root.SetArgs(env.Args)
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	return root.ExecuteContext(ctx)
+}
+
+func newRootCommand(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "dpesim",
+		Short:         "Rehearse a hybrid deployment of Ataccama PaaS+ with self-managed DPEs on one machine",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          noArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
+	root.CompletionOptions.HiddenDefaultCmd = false
+	root.PersistentFlags().StringVar(&a.server, "server", a.Getenv("DPESIM_SERVER"), "URL of a running simulator's portal")
+	root.PersistentFlags().StringVar(&a.endpointsFile, "endpoints-file", a.Getenv("DPESIM_ENDPOINTS"),
+		"file that 'up' writes and the other commands read (default: in your cache directory)")
+	root.AddGroup(
+		&cobra.Group{ID: "run", Title: "Stand up a simulator:"},
+		&cobra.Group{ID: "cloud", Title: "Act in the portal, as its users do:"},
+		&cobra.Group{ID: "cluster", Title: "Act in the cluster, as its operator does:"},
+		&cobra.Group{ID: "look", Title: "Look:"},
+	)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add("run", newUpCommand(a), newDemoCommand(a), newExecCommand(a), newScenarioCommand(a))
+	add("cloud", newEnvironmentCommand(a), newDPECommand(a), newJobCommand(a), newS3Command(a))
+	add("cluster", newHelmCommand(a), newKubectlCommand(a))
+	add("look", newWaitCommand(a), newEndpointsCommand(a), newTimelineCommand(a), newVersionCommand(a))
+	return root
+}
+
+// path resolves a file name that the user gave.
+func (a *app) path(name string) string {
+	if a.Dir == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(a.Dir, name)
+}
+
+// exactArgs is cobra.ExactArgs with the exit code of a usage error.
+func exactArgs(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usage(fmt.Errorf("%s takes %d arguments, got %d: see '%s --help'", cmd.CommandPath(), n, len(args), cmd.CommandPath()))
+		}
+		return nil
+	}
+}
+
+// noArgs refuses arguments; on a command with subcommands it names the unknown one.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if cmd.HasSubCommands() {
+		return usage(fmt.Errorf("unknown command %q for %q: see '%s --help'", args[0], cmd.CommandPath(), cmd.CommandPath()))
+	}
+	return usage(fmt.Errorf("%s takes no arguments, got %q", cmd.CommandPath(), args[0]))
+}

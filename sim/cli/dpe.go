@@ -1,0 +1,224 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/sim"
+)
+
+func newDPECommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "dpe", Short: "Add, edit, look at and remove self-managed DPEs; run an engine",
+		Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newDPEAddCommand(a), newDPEEditCommand(a), newDPEListCommand(a), newDPEGetCommand(a), newDPEValuesCommand(a),
+		newDPECommandsCommand(a), newDPETokenCommand(a), newDPERemoveCommand(a), newDPERunCommand(a))
+	return cmd
+}
+
+func newDPEAddCommand(a *app) *cobra.Command {
+	var spec api.DPESpec
+	var drivers []string
+	cmd := &cobra.Command{
+		Use: "add ENVIRONMENT NAME", Short: "Add a self-managed DPE: keys, credentials and installation commands are generated",
+		Example: `  dpesim dpe add acme-production "Finance warehouse" --drivers postgresql,s3 --replicas 2`,
+		Args:    exactArgs(2),
+	}
+	output := outputFlag(cmd)
+	cmd.Flags().StringSliceVar(&drivers, "drivers", nil, "enabled drivers (default: all)")
+	cmd.Flags().IntVar(&spec.Replicas, "replicas", 1, "number of replicas")
+	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
+		spec.Name = args[1]
+		if cmd.Flags().Changed("drivers") {
+			spec.Drivers = toDrivers(drivers)
+		}
+		d, err := c.AddDPE(ctx, sim.EnvironmentID(args[0]), spec)
+		if err != nil {
+			return err
+		}
+		return output.print(a.Stdout, d, dpeTable([]api.DPE{d}))
+	})
+	return cmd
+}
+
+func toDrivers(names []string) []sim.Driver {
+	out := make([]sim.Driver, 0, len(names))
+	for _, n := range names {
+		if n = strings.TrimSpace(n); n != "" {
+			out = append(out, sim.Driver(n))
+		}
+	}
+	return out
+}
+
+func newDPEEditCommand(a *app) *cobra.Command {
+	var drivers []string
+	var replicas int
+	var revision int64
+	cmd := &cobra.Command{
+		Use: "edit ENVIRONMENT LABEL", Short: "Change drivers or replicas; nothing reaches the cluster until you redeploy", Args: exactArgs(2),
+	}
+	output := outputFlag(cmd)
+	cmd.Flags().StringSliceVar(&drivers, "drivers", nil, "enabled drivers")
+	cmd.Flags().IntVar(&replicas, "replicas", 0, "number of replicas")
+	cmd.Flags().Int64Var(&revision, "revision", 0, "edit this revision only: refuse if somebody else was faster")
+	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
+		var edit api.DPEEdit
+		if cmd.Flags().Changed("drivers") {
+			edit.Drivers = new(toDrivers(drivers))
+		}
+		if cmd.Flags().Changed("replicas") {
+			edit.Replicas = &replicas
+		}
+		if edit == (api.DPEEdit{}) {
+			return usage(sim.Errorf(sim.Invalid, "nothing to edit").WithHelp("give --drivers or --replicas"))
+		}
+		d, err := c.EditDPE(ctx, sim.EnvironmentID(args[0]), sim.Label(args[1]), edit, revision)
+		if err != nil {
+			return err
+		}
+		return output.print(a.Stdout, d, dpeTable([]api.DPE{d}))
+	})
+	return cmd
+}
+
+func newDPEListCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "list ENVIRONMENT", Short: "List an environment's self-managed DPEs", Args: exactArgs(1)}
+	output := outputFlag(cmd)
+	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
+		dpes, err := c.DPEs(ctx, sim.EnvironmentID(args[0]))
+		if err != nil {
+			return err
+		}
+		return output.print(a.Stdout, dpes, dpeTable(dpes))
+	})
+	return cmd
+}
+
+func dpeTable(dpes []api.DPE) func(*tabwriter.Writer) {
+	return func(w *tabwriter.Writer) {
+		row(w, "LABEL", "NAME", "RELEASE", "REVISION", "REPLICAS", "STATUS")
+		for _, d := range dpes {
+			status := d.Status.Message
+			if d.Status.RedeployNeeded {
+				status += ", redeploy needed"
+			}
+			if d.Status.Outdated {
+				status += ", Outdated"
+			}
+			row(w, d.Label, d.Name, d.Release, d.Revision, fmt.Sprintf("%d/%d", d.Status.ReplicasConnected, d.Replicas), status)
+		}
+	}
+}
+
+func newDPEGetCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "get ENVIRONMENT LABEL", Short: "Show one DPE with its status", Args: exactArgs(2)}
+	output := outputFlag(cmd)
+	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
+		d, err := c.DPE(ctx, sim.EnvironmentID(args[0]), sim.Label(args[1]))
+		if err != nil {
+			return err
+		}
+		return output.print(a.Stdout, d, func(w *tabwriter.Writer) {
+			row(w, "Label", d.Label)
+			row(w, "Name", d.Name)
+			row(w, "Drivers", d.Drivers)
+			row(w, "Replicas", d.Replicas)
+			row(w, "Release", d.Release)
+			row(w, "Revision", d.Revision)
+			row(w, "Key", d.KeyID)
+			row(w, "Status", fmt.Sprintf("%s (%s)", d.Status.Message, d.Status.Colour))
+			row(w, "", d.Status.Detail)
+			if d.Status.Outdated {
+				row(w, "Outdated", fmt.Sprintf("runs %v, the platform is %s: see 'dpesim dpe commands %s %s'", d.Status.Running, d.Status.Platform, d.Environment, d.Label))
+			}
+			for _, x := range d.Status.Differences {
+				row(w, "Redeploy needed", fmt.Sprintf("%s: running %s, wanted %s", x.Field, x.Running, x.Wanted))
+			}
+		})
+	})
+	return cmd
+}
+
+func newDPEValuesCommand(a *app) *cobra.Command {
+	var release string
+	cmd := &cobra.Command{
+		Use: "values ENVIRONMENT LABEL", Short: "Print values.yaml. It holds secrets: keep it private",
+		Example: "  dpesim dpe values acme-production finance-warehouse > values.yaml", Args: exactArgs(2),
+	}
+	cmd.Flags().StringVar(&release, "release", "", "the last file that was generated for that release (default: the current file)")
+	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
+		b, err := c.Values(ctx, sim.EnvironmentID(args[0]), sim.Label(args[1]), sim.Release(release))
+		if err != nil {
+			return err
+		}
+		_, err = a.Stdout.Write(b)
+		return err
+	})
+	return cmd
+}
+
+func newDPECommandsCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "commands ENVIRONMENT LABEL", Short: "Print the installation commands", Args: exactArgs(2)}
+	output := outputFlag(cmd)
+	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
+		cmds, err := c.Commands(ctx, sim.EnvironmentID(args[0]), sim.Label(args[1]))
+		if err != nil {
+			return err
+		}
+		return output.print(a.Stdout, cmds, func(w *tabwriter.Writer) {
+			fmt.Fprintf(w, "# %s, release %s, revision %d\n", cmds.Label, cmds.Release, cmds.Revision)
+			for _, f := range cmds.Files {
+				fmt.Fprintf(w, "# needs %s: %s\n", f.Name, f.Explanation)
+			}
+			for _, part := range []struct {
+				title    string
+				commands []api.Command
+			}{{"Install or upgrade", cmds.Install}, {"Look", cmds.Inspect}, {"Uninstall", cmds.Remove}} {
+				fmt.Fprintf(w, "\n## %s\n", part.title)
+				for _, c := range part.commands {
+					fmt.Fprintf(w, "\n# %s\n%s\n", c.Title, c.Command)
+				}
+			}
+		})
+	})
+	return cmd
+}
+
+func newDPETokenCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "token ENVIRONMENT LABEL", Short: "Print the access token for the artifacts registry. It is a secret", Args: exactArgs(2),
+		RunE: a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
+			t, err := c.RegistryToken(ctx, sim.EnvironmentID(args[0]), sim.Label(args[1]))
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(a.Stdout, t.Reveal())
+			return nil
+		}),
+	}
+}
+
+func newDPERemoveCommand(a *app) *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{Use: "remove ENVIRONMENT LABEL --yes", Short: "Remove from Portal: final, and nothing reaches the cluster", Args: exactArgs(2)}
+	cmd.Flags().BoolVar(&yes, "yes", false, "really remove: it cannot be undone")
+	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
+		env, label := sim.EnvironmentID(args[0]), sim.Label(args[1])
+		if !yes {
+			return usage(sim.Errorf(sim.Invalid, "removing DPE %s cannot be undone", label).WithHelp("add --yes if you mean it"))
+		}
+		if err := c.RemoveDPE(ctx, env, label); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.Stdout, "removed %s from the portal; its release in the cluster is still there: 'helm uninstall %s'\n", label, label)
+		return nil
+	})
+	return cmd
+}

@@ -1,0 +1,25 @@
+package cli
+
+import (
+	"io"
+	"os"
+)
+
+// Env is the world as a command sees it. Nothing in this package touches the process' own arguments, streams,
+// environment or working directory but through it, so that commands run in a test, or many at once in one process.
+type Env struct {
+	Args           []string // without the program's name
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Getenv         func(string) string
+	Environ        func() []string // for child processes
+	Dir            string          // relative file names start here; empty: the process' working directory
+}
+
+// ProcessEnv is the environment of this process.
+func ProcessEnv() Env {
+	return Env{
+		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Getenv: os.Getenv, Environ: os.Environ,
+	}
+}

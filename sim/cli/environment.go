@@ -1,0 +1,173 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/sim"
+)
+
+func newEnvironmentCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "environment", Aliases: []string{"env"}, Short: "Create, look at, upgrade and delete environments",
+		Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newEnvironmentCreateCommand(a), newEnvironmentListCommand(a), newEnvironmentGetCommand(a),
+		newEnvironmentUpgradeCommand(a), newEnvironmentCACommand(a), newEnvironmentCredentialsCommand(a), newEnvironmentDeleteCommand(a))
+	return cmd
+}
+
+func newEnvironmentCreateCommand(a *app) *cobra.Command {
+	var spec api.EnvironmentSpec
+	var wait waitFlags
+	cmd := &cobra.Command{
+		Use: "create NAME", Short: "Create an environment and wait until it is ready",
+		Example: `  dpesim environment create "Acme production" --tier M`,
+		Args:    exactArgs(1),
+	}
+	output := outputFlag(cmd)
+	cmd.Flags().StringVar(&spec.Cloud, "cloud", "", "azure or aws (default: azure)")
+	cmd.Flags().StringVar(&spec.Region, "region", "", "region of that cloud (default: the cloud's region)")
+	cmd.Flags().StringVar((*string)(&spec.Release), "release", "", "platform release (default: the newest)")
+	cmd.Flags().StringVar((*string)(&spec.Tier), "tier", "", "sizing tier: S, M or L (default: S)")
+	wait.add(cmd)
+	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
+		spec.Name = args[0]
+		env, err := c.CreateEnvironment(ctx, spec)
+		if err != nil {
+			return err
+		}
+		err = wait.until(ctx, c, env.ID, fmt.Sprintf("environment %s ready", env.ID), func(ctx context.Context) (bool, error) {
+			env, err = c.Environment(ctx, env.ID)
+			return env.Phase == api.PhaseReady, err
+		})
+		if err != nil {
+			return err
+		}
+		return output.print(a.Stdout, env, environmentTable([]api.Environment{env}))
+	})
+	return cmd
+}
+
+func newEnvironmentListCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "List the environments", Args: noArgs}
+	output := outputFlag(cmd)
+	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, _ []string) error {
+		envs, err := c.Environments(ctx)
+		if err != nil {
+			return err
+		}
+		return output.print(a.Stdout, envs, environmentTable(envs))
+	})
+	return cmd
+}
+
+func environmentTable(envs []api.Environment) func(*tabwriter.Writer) {
+	return func(w *tabwriter.Writer) {
+		row(w, "ENVIRONMENT", "NAME", "PHASE", "RELEASE", "TIER", "CLOUD", "ENGINES", "REPLICAS")
+		for _, e := range envs {
+			row(w, e.ID, e.Name, e.Phase, e.Release, e.Tier, e.Cloud+"/"+e.Region,
+				fmt.Sprintf("%d/%d", e.Usage.Engines, e.Usage.EnginesAllowed), fmt.Sprintf("%d/%d", e.Usage.Replicas, e.Usage.ReplicasLicensed))
+		}
+	}
+}
+
+func newEnvironmentGetCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "get ENVIRONMENT", Short: "Show one environment with its endpoints", Args: exactArgs(1)}
+	output := outputFlag(cmd)
+	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
+		env, err := c.Environment(ctx, sim.EnvironmentID(args[0]))
+		if err != nil {
+			return err
+		}
+		return output.print(a.Stdout, env, func(w *tabwriter.Writer) {
+			row(w, "Environment", env.ID)
+			row(w, "Name", env.Name)
+			row(w, "Phase", env.Phase)
+			row(w, "Release", env.Release)
+			row(w, "Tier", env.Tier)
+			row(w, "Cloud", env.Cloud+"/"+env.Region)
+			row(w, "DPM", env.Endpoints.DPM)
+			row(w, "Object storage", env.Endpoints.ObjectStorage)
+			row(w, "Registry", env.Endpoints.Registry)
+			row(w, "Engines", fmt.Sprintf("%d of %d allowed", env.Usage.Engines, env.Usage.EnginesAllowed))
+			row(w, "Replicas", fmt.Sprintf("%d of %d licensed", env.Usage.Replicas, env.Usage.ReplicasLicensed))
+		})
+	})
+	return cmd
+}
+
+func newEnvironmentUpgradeCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "upgrade ENVIRONMENT RELEASE", Short: "Upgrade an environment's platform; its DPEs become Outdated", Args: exactArgs(2)}
+	output := outputFlag(cmd)
+	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
+		env, err := c.UpgradeEnvironment(ctx, sim.EnvironmentID(args[0]), sim.Release(args[1]))
+		if err != nil {
+			return err
+		}
+		return output.print(a.Stdout, env, environmentTable([]api.Environment{env}))
+	})
+	return cmd
+}
+
+func newEnvironmentCACommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "ca ENVIRONMENT", Short: "Print the certificate that the endpoints' certificates are signed with", Args: exactArgs(1),
+		Example: "  dpesim environment ca acme-production > ca.pem",
+		RunE: a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
+			pem, err := c.CA(ctx, sim.EnvironmentID(args[0]))
+			if err != nil {
+				return err
+			}
+			_, err = a.Stdout.Write(pem)
+			return err
+		}),
+	}
+}
+
+func newEnvironmentCredentialsCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "credentials ENVIRONMENT", Short: "List what is authorised in an environment's services now, without secrets", Args: exactArgs(1)}
+	output := outputFlag(cmd)
+	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
+		creds, err := c.Credentials(ctx, sim.EnvironmentID(args[0]))
+		if err != nil {
+			return err
+		}
+		return output.print(a.Stdout, creds, func(w *tabwriter.Writer) {
+			row(w, "KIND", "ID", "DPE")
+			for _, c := range creds {
+				row(w, c.Kind, c.ID, c.Label)
+			}
+		})
+	})
+	return cmd
+}
+
+func newEnvironmentDeleteCommand(a *app) *cobra.Command {
+	var yes bool
+	var wait waitFlags
+	cmd := &cobra.Command{Use: "delete ENVIRONMENT --yes", Short: "Delete an environment with its DPEs, jobs and objects, and wait until it is gone", Args: exactArgs(1)}
+	cmd.Flags().BoolVar(&yes, "yes", false, "really delete: it cannot be undone")
+	wait.add(cmd)
+	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
+		id := sim.EnvironmentID(args[0])
+		if !yes {
+			return usage(sim.Errorf(sim.Invalid, "deleting environment %s cannot be undone", id).WithHelp("add --yes if you mean it"))
+		}
+		if _, err := c.DeleteEnvironment(ctx, id); err != nil {
+			return err
+		}
+		return wait.until(ctx, c, id, fmt.Sprintf("environment %s gone", id), func(ctx context.Context) (bool, error) {
+			_, err := c.Environment(ctx, id)
+			if sim.KindOf(err) == sim.NotFound {
+				return true, nil
+			}
+			return false, err
+		})
+	})
+	return cmd
+}

@@ -1,0 +1,47 @@
+package cli
+
+import (
+	"errors"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dpesim/dpesim/scenarios/verb"
+	"github.com/dpesim/dpesim/sim"
+)
+
+func newHelmCommand(a *app) *cobra.Command {
+	return newToolCommand(a, "helm", "The real helm, on the simulator's cluster", verb.Helm)
+}
+
+func newKubectlCommand(a *app) *cobra.Command {
+	return newToolCommand(a, "kubectl", "The real kubectl, on the simulator's cluster", verb.Kubectl)
+}
+
+// newToolCommand makes the command of a linked-in tool. All arguments are the tool's own, --help included.
+func newToolCommand(a *app, name, short string, tool verb.Verb) *cobra.Command {
+	return &cobra.Command{
+		Use: name + " [ARG...]", Short: short, DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			env := a.Environ()
+			e, err := a.endpoints()
+			switch {
+			case err == nil:
+				env = append(env, "KUBECONFIG="+e.Kubeconfig)
+			case sim.KindOf(err) != sim.NotFound: // without a simulator the tool still has its help and its version
+				return err
+			}
+			dir := a.Dir
+			if dir == "" {
+				if dir, err = os.Getwd(); err != nil {
+					return err
+				}
+			}
+			err = tool(cmd.Context(), verb.Call{Args: args, Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr, Dir: dir, Env: env})
+			if x, ok := errors.AsType[*verb.ExitError](err); ok {
+				return &exitError{code: x.Code}
+			}
+			return err
+		},
+	}
+}
