@@ -1,9 +1,8 @@
 package api
 
 import (
-	autoscalingv2 "k8s.io/api/autoscaling/v2"
-
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -78,11 +79,8 @@ func (e evictionEndpoint) Create(ctx context.Context, name string, o runtime.Obj
 
 // counts tells whether losing the pod is a disruption: one that has ended, waits or goes already serves nobody.
 func counts(p *corev1.Pod) bool {
-	switch p.Status.Phase {
-	case corev1.PodSucceeded, corev1.PodFailed, corev1.PodPending:
-		return false
-	}
-	return p.DeletionTimestamp == nil
+	idle := []corev1.PodPhase{corev1.PodSucceeded, corev1.PodFailed, corev1.PodPending}
+	return p.DeletionTimestamp == nil && !slices.Contains(idle, p.Status.Phase)
 }
 
 // spend takes one disruption from the budget that covers p.
@@ -92,7 +90,7 @@ func (e evictionEndpoint) spend(ctx context.Context, p *corev1.Pod, dryRun []str
 		return err
 	}
 	if len(found) > 1 {
-		return apierrors.NewInternalError(fmt.Errorf("this pod has more than one PodDisruptionBudget, which the eviction subresource does not support"))
+		return apierrors.NewInternalError(errors.New("this pod has more than one PodDisruptionBudget, which the eviction subresource does not support"))
 	}
 	info := rest.DefaultUpdatedObjectInfo(nil, func(_ context.Context, _, old runtime.Object) (runtime.Object, error) {
 		b, err := as[policyv1.PodDisruptionBudget](old.DeepCopyObject(), nil)

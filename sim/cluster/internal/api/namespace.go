@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -56,7 +57,7 @@ type namespaceStore struct {
 func (n namespaceStore) Delete(ctx context.Context, name string, check rest.ValidateObjectFunc, opts *metav1.DeleteOptions) (runtime.Object, bool, error) {
 	switch name {
 	case metav1.NamespaceDefault, metav1.NamespaceSystem, metav1.NamespacePublic:
-		return nil, false, apierrors.NewForbidden(n.r.groupResource(), name, fmt.Errorf("this namespace may not be deleted"))
+		return nil, false, apierrors.NewForbidden(n.r.groupResource(), name, errors.New("this namespace may not be deleted"))
 	}
 	found, err := as[corev1.Namespace](n.Get(ctx, name, &metav1.GetOptions{}))
 	if err != nil {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -125,7 +126,7 @@ func logOptions(from, to any, _ conversion.Scope) error {
 		out.SinceTime = &metav1.Time{Time: t}
 	}
 	if out.SinceTime != nil && out.SinceSeconds != nil {
-		q.note(fmt.Errorf("at most one of `sinceTime` or `sinceSeconds` may be specified"))
+		q.note(errors.New("at most one of `sinceTime` or `sinceSeconds` may be specified"))
 	}
 	if v := in.Get("stream"); v != "" {
 		out.Stream = &v

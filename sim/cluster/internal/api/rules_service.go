@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
@@ -136,5 +135,5 @@ func (reg *registry) freeAddress() (string, error) {
 			return ip, nil
 		}
 	}
-	return "", sim.Errorf(sim.Exhausted, "every address of %s is taken", fmt.Sprint(serviceNetwork, "/16"))
+	return "", sim.Errorf(sim.Exhausted, "every address of %s/16 is taken by a service", serviceNetwork)
 }

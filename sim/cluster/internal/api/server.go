@@ -52,10 +52,13 @@ type Server struct {
 	identity *identity
 	ledger   *ledger
 
-	stop     context.CancelFunc
-	requests sync.WaitGroup
-	closing  sync.Once
-	closed   error
+	stop    context.CancelFunc
+	closing sync.Once
+	closed  error
+
+	mu       sync.Mutex
+	refusing bool           // no request is let in any more
+	requests sync.WaitGroup // those let in
 }
 
 // quiet keeps the libraries' own log, which is one for the whole process and prints to stderr, silent: what matters of it
@@ -177,6 +180,9 @@ func (s *Server) Serve(ctx context.Context) error {
 // Close ends every request and watch, writes what was accepted and gives back address and files. It is idempotent.
 func (s *Server) Close() error {
 	s.closing.Do(func() {
+		s.mu.Lock()
+		s.refusing = true
+		s.mu.Unlock()
 		s.stop()
 		err := s.http.Close()
 		if lerr := s.listener.Close(); !errors.Is(lerr, net.ErrClosed) {
@@ -188,10 +194,17 @@ func (s *Server) Close() error {
 	return s.closed
 }
 
-// counted lets Close wait for the requests that are under way.
+// counted lets Close wait for the requests that are under way, and lets none in after it.
 func (s *Server) counted(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		if s.refusing {
+			s.mu.Unlock()
+			http.Error(w, "the server is stopping", http.StatusServiceUnavailable)
+			return
+		}
 		s.requests.Add(1)
+		s.mu.Unlock()
 		defer s.requests.Done()
 		h.ServeHTTP(w, r)
 	})
