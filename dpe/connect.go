@@ -23,8 +23,6 @@ const (
 	tokenTTL = 5 * time.Minute
 	// deadAfter is how long a connection may be silent before it is tried with a ping, in machine time (assumption).
 	deadAfter = 30 * time.Second
-	// refusedPause is the time between calls on a DPM that has said it wants nothing of this engine (assumption).
-	refusedPause = time.Minute
 )
 
 // errRefused marks a DPM that wants nothing of this engine: its key was revoked, or it is not the key's label.
@@ -33,8 +31,8 @@ var errRefused = errors.New("refused by DPM")
 // stayConnected holds a stream to DPM, one after the other, until ctx ends, or stopping ends and nothing is owed, or the
 // time for draining is over.
 //
-// A DPM that refuses the engine is asked again, slowly: removing a DPE in the portal does not reach the cluster, so its
-// pods run on, not ready, until somebody uninstalls them (seed, "Remove a self-managed DPE").
+// A DPM that refuses the engine is asked again like one that is away: removing a DPE in the portal does not reach the
+// cluster, so its pods run on, not ready, until somebody uninstalls them (seed, "Remove a self-managed DPE").
 func (e *engine) stayConnected(ctx, stopping context.Context) {
 	ctx, giveUp := context.WithCancel(ctx)
 	defer giveUp()
@@ -51,11 +49,10 @@ func (e *engine) stayConnected(ctx, stopping context.Context) {
 		if e.over(ctx, stopping) {
 			return
 		}
-		pause := e.backoff("connect", failures)
 		if errors.Is(err, errRefused) {
-			pause = e.Draw.Jitter("dpe/connect/"+string(e.Replica), refusedPause)
 			e.ledger.clear() // nobody will take its results
 		}
+		pause := e.backoff("connect", failures)
 		e.log.Warn("not connected to dpm", "err", err, "retry_in", pause.Round(time.Millisecond))
 		timer, cancel := e.Clock.After(pause)
 		select {
