@@ -159,7 +159,7 @@ func (c *deployments) step(ctx context.Context, r *rollout) error {
 		if left, err := c.oldPods(ctx, r); err != nil || left {
 			return err
 		}
-		if err := c.ensureNext(ctx, r, n); err != nil {
+		if err := c.ensureNext(ctx, r); err != nil {
 			return err
 		}
 		if err := c.scale(ctx, r, r.next, n); err != nil {
@@ -168,7 +168,7 @@ func (c *deployments) step(ctx context.Context, r *rollout) error {
 		return c.tidy(ctx, r)
 	}
 	b := boundsOf(r.d.Spec.Strategy.RollingUpdate, n)
-	if err := c.ensureNext(ctx, r, min(n, max(0, n+b.surge-wanted(r.old)))); err != nil {
+	if err := c.ensureNext(ctx, r); err != nil {
 		return err
 	}
 	sets := []set{setOf(r.next)}
@@ -221,15 +221,14 @@ func (c *deployments) oldPods(ctx context.Context, r *rollout) (bool, error) {
 	return false, nil
 }
 
-// ensureNext makes the set of the present template if there is none, with replicas to begin with, and numbers it as
-// the newest revision. A set of an earlier revision becomes the newest by that: a rollback.
-func (c *deployments) ensureNext(ctx context.Context, r *rollout, replicas int32) error {
+// ensureNext makes the set of the present template, empty, if there is none, and numbers it as the newest revision. A set of an earlier revision becomes the newest by that: a rollback.
+func (c *deployments) ensureNext(ctx context.Context, r *rollout) error {
 	revision := 1
 	for _, s := range r.old {
 		revision = max(revision, revisionOf(s)+1)
 	}
 	if r.next == nil {
-		s, err := c.make(ctx, r, replicas, revision)
+		s, err := c.make(ctx, r, revision)
 		if err != nil {
 			return err
 		}
@@ -278,7 +277,7 @@ func (c *deployments) annotate(d *appsv1.Deployment, s *appsv1.ReplicaSet, revis
 
 // make makes the set of the present template. Its name is the Deployment's and a hash of the template; if another
 // template took that name, the collision is counted and enters the hash.
-func (c *deployments) make(ctx context.Context, r *rollout, replicas int32, revision int) (*appsv1.ReplicaSet, error) {
+func (c *deployments) make(ctx context.Context, r *rollout, revision int) (*appsv1.ReplicaSet, error) {
 	hash, err := templateHash(&r.d.Spec.Template, r.d.Status.CollisionCount)
 	if err != nil {
 		return nil, err
@@ -291,7 +290,7 @@ func (c *deployments) make(ctx context.Context, r *rollout, replicas int32, revi
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(r.d, appsv1.SchemeGroupVersion.WithKind("Deployment"))},
 		},
 		Spec: appsv1.ReplicaSetSpec{
-			Replicas: &replicas, MinReadySeconds: r.d.Spec.MinReadySeconds, Template: *template,
+			Replicas: ptr.To[int32](0), MinReadySeconds: r.d.Spec.MinReadySeconds, Template: *template,
 			Selector: metav1.AddLabelToSelector(r.d.Spec.Selector.DeepCopy(), appsv1.DefaultDeploymentUniqueLabelKey, hash),
 		},
 	}
@@ -307,9 +306,6 @@ func (c *deployments) make(ctx context.Context, r *rollout, replicas int32, revi
 	if err != nil {
 		c.events.Warning(c.from, r.d, "ReplicaSetCreateError", "Failed to create new replica set %q: %v", s.Name, err)
 		return nil, err
-	}
-	if replicas > 0 {
-		c.scaled(ctx, r, made, 0, replicas)
 	}
 	return made, nil
 }

@@ -14,6 +14,7 @@ type set struct {
 	name      string
 	wanted    int32 // spec.replicas
 	available int32 // status.availableReplicas
+	existing  int32 // status.replicas: more than wanted while its controller has yet to delete some
 }
 
 // sureOf gives how many replicas of s stay available whatever its controller still has to do: victims are chosen among
@@ -49,13 +50,14 @@ func boundsOf(r *appsv1.RollingUpdateDeployment, n int32) bounds {
 // roll decides the next step of a rolling update to n replicas of the new set: how many replicas each set shall have
 // now. Sets that keep what they have are left out. The new set is first, the old ones are oldest first.
 //
-// Two things hold after each step, whatever the pods do: never more than n+surge replicas are wanted (unless there were
-// before), and a replica is given up only if n-unavailable are available without it or it was not available itself.
+// Two things hold after each step, whatever the pods do: there are never more than n+surge replicas, those included that
+// have yet to be deleted (unless there were before), and a replica is given up only if n-unavailable are available without it or it was not available itself.
 func roll(n int32, b bounds, sets []set) map[string]int32 {
 	out := map[string]int32{}
-	var total, sure int32
+	var total, crowd, sure int32
 	for _, s := range sets {
 		total += s.wanted
+		crowd += max(s.wanted, s.existing)
 		sure += s.sureOf()
 	}
 	next := sets[0]
@@ -63,8 +65,8 @@ func roll(n int32, b bounds, sets []set) map[string]int32 {
 	case next.wanted > n:
 		out[next.name] = n
 		return out
-	case next.wanted < n && total < n+b.surge:
-		out[next.name] = min(n, next.wanted+n+b.surge-total)
+	case next.wanted < n && crowd < n+b.surge:
+		out[next.name] = min(n, next.wanted+n+b.surge-crowd)
 	}
 
 	// Old replicas that are not available serve nobody: they go first, oldest set first.
@@ -95,5 +97,5 @@ func roll(n int32, b bounds, sets []set) map[string]int32 {
 
 // setOf reads a ReplicaSet.
 func setOf(r *appsv1.ReplicaSet) set {
-	return set{name: r.Name, wanted: ptr.Deref(r.Spec.Replicas, 1), available: r.Status.AvailableReplicas}
+	return set{name: r.Name, wanted: ptr.Deref(r.Spec.Replicas, 1), available: r.Status.AvailableReplicas, existing: r.Status.Replicas}
 }
