@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -159,7 +160,7 @@ func (p *Portal) dpe(ctx context.Context, env sim.EnvironmentID, l sim.Label) (a
 	return p.withStatus(ctx, e, d, engines)
 }
 
-// engines lists what is connected. While an environment's DPM does not answer, nothing is.
+// engines lists what is connected, by replica. While an environment's DPM does not answer, nothing is.
 func (p *Portal) engines(ctx context.Context, env sim.EnvironmentID) ([]api.Engine, error) {
 	out, err := p.opts.Cloud.Engines(ctx, env)
 	if sim.KindOf(err) == sim.Unavailable && err != nil && ctx.Err() == nil {
@@ -168,7 +169,13 @@ func (p *Portal) engines(ctx context.Context, env sim.EnvironmentID) ([]api.Engi
 	if err != nil {
 		return nil, fmt.Errorf("list engines of environment %s: %w", env, err)
 	}
-	return out, nil
+	return byReplica(out), nil
+}
+
+func byReplica(engines []api.Engine) []api.Engine {
+	return slices.SortedFunc(slices.Values(engines), func(a, b api.Engine) int {
+		return cmp.Or(cmp.Compare(a.Label, b.Label), cmp.Compare(a.Replica, b.Replica))
+	})
 }
 
 // withStatus is a row as people see it.

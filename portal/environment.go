@@ -132,7 +132,7 @@ func (p *Portal) getEngines(c echo.Context) error {
 	if err != nil {
 		return fmt.Errorf("list engines of environment %s: %w", e.ID, err)
 	}
-	return ok(c, notNil(out))
+	return ok(c, notNil(byReplica(out)))
 }
 
 func (p *Portal) environments(ctx context.Context) ([]api.Environment, error) {

@@ -122,7 +122,7 @@ func (p *Portal) showServices(c echo.Context) error {
 	if view.EnginesUnavailable, err = unavailable(err); err != nil {
 		return fmt.Errorf("list engines of environment %s: %w", e.ID, err)
 	}
-	for _, x := range engines {
+	for _, x := range byReplica(engines) {
 		view.Engines = append(view.Engines, ui.Engine{
 			Label: string(x.Label), Replica: string(x.Replica), Version: string(x.Version), Drivers: joined(x.Drivers), Remote: x.Remote,
 			Revision: x.Revision, Running: x.Running, Slots: x.Slots, Outdated: x.Version != e.Release, Draining: x.Draining, Connected: x.ConnectedAt,

@@ -319,8 +319,8 @@ func TestEnginesAndCredentialsAreWhatTheCloudSays(t *testing.T) {
 		t.Errorf("engines are %v, want []", got)
 	}
 	d := must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance"}))(t)
-	s.cloud.connect(ctx, e.ID, engine(d, "a"))
-	if got := must(s.Engines(ctx, e.ID))(t); len(got) != 1 || got[0].Version != "15.3.0" {
+	s.cloud.connect(ctx, e.ID, engine(d, "b"), engine(d, "a"))
+	if got := must(s.Engines(ctx, e.ID))(t); len(got) != 2 || got[0].Version != "15.3.0" || got[0].Replica != "finance-a" {
 		t.Errorf("engines are %+v", got)
 	}
 	s.cloud.mu.Lock()
