@@ -17,7 +17,7 @@ func newEnvironmentCommand(a *app) *cobra.Command {
 		Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newEnvironmentCreateCommand(a), newEnvironmentListCommand(a), newEnvironmentGetCommand(a),
-		newEnvironmentUpgradeCommand(a), newEnvironmentCACommand(a), newEnvironmentCredentialsCommand(a), newEnvironmentDeleteCommand(a))
+		newEnvironmentUpgradeCommand(a), newEnvironmentEnginesCommand(a), newEnvironmentCACommand(a), newEnvironmentCredentialsCommand(a), newEnvironmentDeleteCommand(a))
 	return cmd
 }
 
@@ -110,6 +110,24 @@ func newEnvironmentUpgradeCommand(a *app) *cobra.Command {
 			return err
 		}
 		return output.print(a.Stdout, env, environmentTable([]api.Environment{env}))
+	})
+	return cmd
+}
+
+func newEnvironmentEnginesCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "engines ENVIRONMENT", Short: "List the replicas that are connected to an environment's DPM now", Args: exactArgs(1)}
+	output := outputFlag(cmd)
+	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
+		engines, err := c.Engines(ctx, sim.EnvironmentID(args[0]))
+		if err != nil {
+			return err
+		}
+		return output.print(a.Stdout, engines, func(w *tabwriter.Writer) {
+			row(w, "DPE", "REPLICA", "VERSION", "REVISION", "RUNNING", "FROM", "SINCE")
+			for _, e := range engines {
+				row(w, e.Label, e.Replica, e.Version, e.Revision, fmt.Sprintf("%d/%d", e.Running, e.Slots), e.Remote, e.ConnectedAt.Format("15:04:05"))
+			}
+		})
 	})
 	return cmd
 }
