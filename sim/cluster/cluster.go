@@ -67,6 +67,10 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Nodes == nil {
 		o.Nodes = DefaultNodes()
 	}
+	var err error
+	if o.Draw, err = drawFor(o.Dir, o.Draw); err != nil {
+		return nil, err
+	}
 	logs := &logSource{}
 	apiDir, nodeDir := "", ""
 	if o.Dir != "" {

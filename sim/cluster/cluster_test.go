@@ -157,6 +157,14 @@ func (r *rig) dump(tb testing.TB) {
 	for _, p := range pods.Items {
 		tb.Logf("pod %s on %q: %s, %+v, %+v", p.Name, p.Spec.NodeName, p.Status.Phase, p.Status.Conditions, p.Status.ContainerStatuses)
 	}
+	sets, err := r.AppsV1().ReplicaSets("").List(ctx, metav1.ListOptions{})
+	if err != nil {
+		tb.Log(err)
+		return
+	}
+	for _, s := range sets.Items {
+		tb.Logf("replica set %s: wants %d, generation %d, %+v", s.Name, *s.Spec.Replicas, s.Generation, s.Status)
+	}
 	for _, e := range r.events(tb, "", "") {
 		tb.Logf("event %s %s %s: %s (%d)", e.InvolvedObject.Kind, e.InvolvedObject.Name, e.Reason, e.Message, e.Count)
 	}

@@ -68,7 +68,7 @@ func TestHelmInstallsUpgradesRollsBackAndUninstalls(t *testing.T) {
 	r := open(t, kept)
 
 	install := action.NewInstall(r.helm(t))
-	install.ReleaseName, install.Namespace, install.WaitStrategy, install.Timeout = "web", "default", kube.StatusWatcherStrategy, time.Minute
+	install.ReleaseName, install.Namespace, install.WaitStrategy, install.Timeout = "web", "default", kube.StatusWatcherStrategy, 20*time.Second
 	if _, err := install.RunWithContext(t.Context(), tiny(), map[string]any{"replicas": 2, "tag": "v1"}); err != nil {
 		t.Fatal(err)
 	}
@@ -91,14 +91,15 @@ func TestHelmInstallsUpgradesRollsBackAndUninstalls(t *testing.T) {
 	}
 	r = open(t, kept)
 	upgrade := action.NewUpgrade(r.helm(t))
-	upgrade.Namespace, upgrade.WaitStrategy, upgrade.Timeout = "default", kube.StatusWatcherStrategy, time.Minute
+	upgrade.Namespace, upgrade.WaitStrategy, upgrade.Timeout = "default", kube.StatusWatcherStrategy, 20*time.Second
 	if _, err := upgrade.RunWithContext(t.Context(), "web", tiny(), map[string]any{"replicas": 3, "tag": "v2"}); err != nil {
+		r.dump(t)
 		t.Fatal(err)
 	}
 	images("app:v2", 3)
 
 	rollback := action.NewRollback(r.helm(t))
-	rollback.Version, rollback.WaitStrategy, rollback.Timeout = 1, kube.StatusWatcherStrategy, time.Minute
+	rollback.Version, rollback.WaitStrategy, rollback.Timeout = 1, kube.StatusWatcherStrategy, 20*time.Second
 	if err := rollback.Run("web"); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +109,7 @@ func TestHelmInstallsUpgradesRollsBackAndUninstalls(t *testing.T) {
 	}
 
 	uninstall := action.NewUninstall(r.helm(t))
-	uninstall.WaitStrategy, uninstall.Timeout, uninstall.DeletionPropagation = kube.StatusWatcherStrategy, time.Minute, "foreground"
+	uninstall.WaitStrategy, uninstall.Timeout, uninstall.DeletionPropagation = kube.StatusWatcherStrategy, 20*time.Second, "background"
 	if _, err := uninstall.Run("web"); err != nil {
 		t.Fatal(err)
 	}

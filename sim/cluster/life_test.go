@@ -178,6 +178,13 @@ func TestPodsComeBackAfterARestart(t *testing.T) {
 		}
 		return len(pods) == 2
 	})
+	r.create(t, deployment("other", "v1", 3, 1, 0)) // drawn anew: no name or UID of before
+	r.rolledOut(t, "other")
+	for _, p := range r.pods(t, "other") {
+		if before[p.UID] != "" {
+			t.Errorf("%s has the UID of another pod", p.Name)
+		}
+	}
 	r.until(t, "SandboxChanged", r.hasEvent(t, "", "SandboxChanged", "Pod sandbox changed"))
 }
 
