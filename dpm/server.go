@@ -118,7 +118,7 @@ func Open(ctx context.Context, o Options) (*Server, error) {
 	}
 	s := &Server{opts: o, db: db, ops: make(chan *op, maxBatch), stopped: make(chan struct{})}
 	s.release.Store(o.Release)
-	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	s.ctx, s.cancel = context.WithCancel(event.WithCause(context.WithoutCancel(ctx), 0)) // what happens later has causes of its own
 	if err := s.load(ctx); err != nil {
 		s.cancel()
 		return nil, errors.Join(fmt.Errorf("read the database of the DPM: %w", err), db.Close())

@@ -29,6 +29,7 @@ import (
 type Stack struct {
 	config Config
 	dir    *dataDir
+	last   ports // of the run before on this data directory
 	bus    *event.Bus
 	draw   *draw.Source
 	faults *fault.Set
@@ -41,6 +42,7 @@ type Stack struct {
 	clouds   *environments
 	cluster  *cluster.Cluster
 	portal   *portal.Portal
+	httpPort string
 
 	group     life.Group
 	endpoints Endpoints
@@ -60,6 +62,9 @@ func Open(ctx context.Context, c Config) (_ *Stack, err error) {
 		}
 	}()
 	if s.dir, err = openDataDir(c.DataDir); err != nil {
+		return nil, err
+	}
+	if s.last, err = s.dir.recall(); err != nil {
 		return nil, err
 	}
 	for _, step := range []struct {
@@ -92,8 +97,10 @@ func (s *Stack) openCA(context.Context) error {
 }
 
 func (s *Stack) openEdge(ctx context.Context) (err error) {
-	s.edge, err = edge.Open(ctx, edge.Options{
-		Addr: s.config.TLSAddr, Flag: "--tls", Clock: s.config.Clock, Bus: s.bus, Faults: s.faults, Log: s.log(sim.PartEdge),
+	s.edge, err = bind(s.config.TLSAddr, s.last.TLS, func(addr string) (*edge.Edge, error) {
+		return edge.Open(ctx, edge.Options{
+			Addr: addr, Flag: "--tls", Clock: s.config.Clock, Bus: s.bus, Faults: s.faults, Log: s.log(sim.PartEdge),
+		})
 	})
 	if err != nil {
 		return err
@@ -103,7 +110,9 @@ func (s *Stack) openEdge(ctx context.Context) (err error) {
 }
 
 func (s *Stack) openProxy(ctx context.Context) (err error) {
-	s.proxy, err = edge.OpenProxy(ctx, edge.ProxyOptions{Addr: s.config.ProxyAddr, Edge: s.edge, Log: s.log(sim.PartEdge)})
+	s.proxy, err = bind(s.config.ProxyAddr, s.last.Proxy, func(addr string) (*edge.Proxy, error) {
+		return edge.OpenProxy(ctx, edge.ProxyOptions{Addr: addr, Edge: s.edge, Log: s.log(sim.PartEdge)})
+	})
 	if err != nil {
 		return err
 	}
@@ -176,7 +185,9 @@ func (s *Stack) openCluster(ctx context.Context) error {
 }
 
 func (s *Stack) openPortal(ctx context.Context) error {
-	plain, err := edge.ListenTCP(ctx, s.config.HTTPAddr, "--http")
+	plain, err := bind(s.config.HTTPAddr, s.last.HTTP, func(addr string) (net.Listener, error) {
+		return edge.ListenTCP(ctx, addr, "--http")
+	})
 	if err != nil {
 		return err
 	}
@@ -185,6 +196,7 @@ func (s *Stack) openPortal(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, plain.Close())
 	}
+	s.httpPort = portOf(plain.Addr())
 	s.portal, err = portal.Open(ctx, portal.Options{
 		Path: s.dir.join("portal.db"), Listener: plain, TLSListener: secure, TLS: s.ca.ServerTLS(host), Hosts: []string{host},
 		Cloud: cloud{s}, Clock: s.config.Clock, Bus: s.bus, Draw: s.draw, Faults: s.faults, Log: s.log(sim.PartPortal),
@@ -223,16 +235,12 @@ func (s *Stack) describe() error {
 		PID:        os.Getpid(),
 	}
 	s.endpoints = e
-	return errors.Join(writeWhole(e.Kubeconfig, s.cluster.Kubeconfig()), writeWhole(e.CA, s.ca.PEM()))
+	return errors.Join(s.dir.remember(ports{HTTP: s.httpPort, TLS: port, Proxy: portOf(s.proxy.Addr())}),
+		writeWhole(e.Kubeconfig, s.cluster.Kubeconfig()), writeWhole(e.CA, s.ca.PEM()))
 }
 
-func (s *Stack) edgePort() string {
-	_, port, err := net.SplitHostPort(s.edge.Addr().String())
-	if err != nil {
-		return "" // a TCP address always has a port
-	}
-	return port
-}
+// edgePort is the port of all cloud endpoints.
+func (s *Stack) edgePort() string { return portOf(s.edge.Addr()) }
 
 // Serve runs everything until ctx ends or a service fails, and stops it in reverse order.
 func (s *Stack) Serve(ctx context.Context) error { return s.group.Serve(ctx) }
