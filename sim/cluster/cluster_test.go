@@ -31,9 +31,8 @@ const patience = 60 * time.Second
 // app is a runtime whose containers serve /ready on port 8080 until they are stopped. What else one does is said by the
 // image's tag.
 type app struct {
-	mu    sync.Mutex
-	seen  []cluster.Container
-	gates map[string]chan struct{} // by image: closed lets it become ready
+	mu   sync.Mutex
+	seen []cluster.Container
 }
 
 func (a *app) Run(ctx context.Context, c cluster.Container) error {
@@ -92,6 +91,7 @@ type rig struct {
 }
 
 func logger(tb testing.TB) *slog.Logger {
+	tb.Helper()
 	return slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
 }
 
@@ -187,6 +187,7 @@ func (r *rig) events(tb testing.TB, name, reason string) []corev1.Event {
 }
 
 func (r *rig) hasEvent(tb testing.TB, name, reason, message string) func() bool {
+	tb.Helper()
 	return func() bool {
 		for _, e := range r.events(tb, name, reason) {
 			if strings.Contains(e.Message, message) {
@@ -239,7 +240,7 @@ func deployment(name, image string, n int32, surge, unavailable int) *appsv1.Dep
 		Spec: appsv1.DeploymentSpec{
 			Replicas: &n, Selector: &metav1.LabelSelector{MatchLabels: labels},
 			Strategy: appsv1.DeploymentStrategy{Type: appsv1.RollingUpdateDeploymentStrategyType, RollingUpdate: &appsv1.RollingUpdateDeployment{
-				MaxSurge: ptr.To(intstr.FromInt(surge)), MaxUnavailable: ptr.To(intstr.FromInt(unavailable)),
+				MaxSurge: new(intstr.FromInt(surge)), MaxUnavailable: new(intstr.FromInt(unavailable)),
 			}},
 			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: podSpec(image)},
 		},

@@ -241,7 +241,7 @@ func TestCloseIsQuickAndLeavesNoGoroutine(t *testing.T) { //nolint:paralleltest 
 	}
 	ours := func() int {
 		n := 0
-		for _, g := range strings.Split(stacks(), "\n\n") {
+		for g := range strings.SplitSeq(stacks(), "\n\n") {
 			if strings.Contains(g, "dpesim/sim/cluster") && !strings.Contains(g, "testing.tRunner") || strings.Contains(g, "k8s.io/client-go") || strings.Contains(g, "k8s.io/apiserver") {
 				n++
 			}

@@ -67,7 +67,7 @@ type review struct {
 	answer   func(ctx context.Context, asked runtime.Object) (runtime.Object, error)
 }
 
-var _ rest.Creater = review{}
+var _ rest.Creater = review{} //nolint:misspell // its name
 
 // New gives an empty question.
 func (v review) New() runtime.Object { return v.empty() }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -47,8 +48,8 @@ func podStatus(p *corev1.Pod) string {
 		}
 	}
 	running, ready := false, false
-	for i := len(p.Status.ContainerStatuses) - 1; i >= 0; i-- {
-		switch c := p.Status.ContainerStatuses[i]; {
+	for _, c := range slices.Backward(p.Status.ContainerStatuses) {
+		switch {
 		case c.State.Waiting != nil && c.State.Waiting.Reason != "":
 			status = c.State.Waiting.Reason
 		case c.State.Terminated != nil:

@@ -69,7 +69,7 @@ func install(container *restful.Container, reg *registry, addr string) error {
 		}
 		group := &endpoints.APIGroupVersion{
 			Root: root, GroupVersion: gv, Storage: reg.storage[gv], OptionsExternalVersion: &schema.GroupVersion{Version: "v1"},
-			ParameterCodec: t.parameters, Serializer: t.codecs, Creater: t, Convertor: t, ConvertabilityChecker: t,
+			ParameterCodec: t.parameters, Serializer: t.codecs, Creater: t, Convertor: t, ConvertabilityChecker: t, //nolint:misspell // its name
 			UnsafeConvertor: runtime.UnsafeObjectConvertor(t.Scheme), Defaulter: t, Typer: t, Namer: runtime.Namer(meta.NewAccessor()),
 			EquivalentResourceRegistry: equivalent, TypeConverter: merge, Authorizer: allowAll{},
 			MinRequestTimeout: watchTimeout, MaxRequestBodyBytes: maxBody,

@@ -57,7 +57,7 @@ func openIdentity(dir string) (*identity, error) {
 	id, err := parseIdentity(kept)
 	if err != nil {
 		return nil, &sim.Error{
-			Kind: sim.Invalid, Msg: fmt.Sprintf("%s is damaged", path), Err: err,
+			Kind: sim.Invalid, Msg: path + " is damaged", Err: err,
 			Help: "remove the file: a new identity is made at the next start, and kubeconfigs have to be written anew",
 		}
 	}

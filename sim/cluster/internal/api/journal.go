@@ -75,15 +75,15 @@ type row struct {
 	body     []byte
 }
 
-// openJournal opens the database at path, gives back the objects in it by key, and sets l's revision.
-func openJournal(ctx context.Context, path string, l *ledger, o Options) (*journal, []row, error) {
+// openJournal opens the database at path as l's journal, sets l's revision and gives the objects in it by key.
+func openJournal(ctx context.Context, path string, l *ledger, o Options) ([]row, error) {
 	scripts, err := fs.Sub(migrations, "migration")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	db, err := sqlite.Open(ctx, path, scripts, o.Clock)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	j := &journal{db: db, ledger: l, open: newBatch(), wake: make(chan struct{}, 1), failed: make(chan struct{}), quit: make(chan struct{})}
 	var rows []row
@@ -103,11 +103,11 @@ func openJournal(ctx context.Context, path string, l *ledger, o Options) (*journ
 		return err
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("read %s: %w", path, errors.Join(err, db.Close()))
+		return nil, fmt.Errorf("read %s: %w", path, errors.Join(err, db.Close()))
 	}
 	l.journal = j
 	j.done.Go(j.run)
-	return j, rows, nil
+	return rows, nil
 }
 
 func scanRow(r *sql.Rows) (o row, err error) {

@@ -28,14 +28,6 @@ type change struct {
 	next runtime.Object // nil: deleted
 }
 
-// object gives the state that the change left, or for a deletion the last state there was.
-func (c change) object() runtime.Object {
-	if c.next != nil {
-		return c.next
-	}
-	return c.prev
-}
-
 // nextLocked counts one change.
 func (l *ledger) nextLocked() uint64 {
 	l.rev++

@@ -61,10 +61,10 @@ func (b *modelBuilder) model(t reflect.Type) string {
 	}
 	b.out[name] = common.OpenAPIDefinition{} // types may refer to themselves
 	var s spec.Schema
-	if own, ok := reflect.New(t).Interface().(interface {
+	if own, ok := reflect.TypeAssert[interface {
 		OpenAPISchemaType() []string
 		OpenAPISchemaFormat() string
-	}); ok { // as Time, Quantity and IntOrString do
+	}](reflect.New(t)); ok { // as Time, Quantity and IntOrString do
 		s.Type, s.Format = own.OpenAPISchemaType(), own.OpenAPISchemaFormat()
 		b.out[name] = common.OpenAPIDefinition{Schema: s}
 		return name
@@ -87,14 +87,13 @@ func opaque(t reflect.Type) bool {
 // fields adds the properties of struct t to s.
 func (b *modelBuilder) fields(t reflect.Type, s *spec.Schema, needs map[string]bool, merge smd.TypeDef) {
 	var docs map[string]string
-	if d, ok := reflect.New(t).Interface().(interface{ SwaggerDoc() map[string]string }); ok {
+	if d, ok := reflect.TypeAssert[interface{ SwaggerDoc() map[string]string }](reflect.New(t)); ok {
 		docs = d.SwaggerDoc()
 		if s.Description == "" {
 			s.Description = docs[""]
 		}
 	}
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		name, opts, _ := strings.Cut(f.Tag.Get("json"), ",")
 		options := strings.Split(opts, ",")
 		if f.Anonymous && (name == "" || slices.Contains(options, "inline")) {
@@ -179,7 +178,7 @@ func (b *modelBuilder) schema(t reflect.Type, needs map[string]bool) spec.Schema
 		return spec.Schema{SchemaProps: spec.SchemaProps{Type: []string{kind}, Format: format}}
 	}
 	t = plain(t)
-	switch t.Kind() {
+	switch t.Kind() { //nolint:exhaustive // Kubernetes' types use no other kinds but interfaces
 	case reflect.String:
 		return of("string", "")
 	case reflect.Bool:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,10 +28,8 @@ func namespaceRules() rules {
 		name: apivalidation.ValidateNamespaceName,
 		create: do(func(n *corev1.Namespace) {
 			n.Status = corev1.NamespaceStatus{Phase: corev1.NamespaceActive}
-			for _, f := range n.Spec.Finalizers {
-				if f == corev1.FinalizerKubernetes {
-					return
-				}
+			if slices.Contains(n.Spec.Finalizers, corev1.FinalizerKubernetes) {
+				return
 			}
 			n.Spec.Finalizers = append(n.Spec.Finalizers, corev1.FinalizerKubernetes)
 		}),
@@ -67,8 +66,8 @@ func (n namespaceStore) Delete(ctx context.Context, name string, check rest.Vali
 		opts = &metav1.DeleteOptions{}
 	}
 	if p := opts.Preconditions; p != nil && p.UID != nil && *p.UID != found.UID {
-		return nil, false, apierrors.NewConflict(n.r.groupResource(), name, fmt.Errorf(
-			"Precondition failed: UID in precondition: %v, UID in object meta: %v", *p.UID, found.UID)) //nolint:staticcheck // Kubernetes' own words
+		return nil, false, apierrors.NewConflict(n.r.groupResource(), name, fmt.Errorf( //nolint:staticcheck // Kubernetes' own words
+			"Precondition failed: UID in precondition: %v, UID in object meta: %v", *p.UID, found.UID))
 	}
 	if len(found.Spec.Finalizers) == 0 {
 		return n.kindStore.Delete(ctx, name, check, opts)

@@ -62,8 +62,8 @@ func (d *documents) v2() (out *spec.Swagger, etag string, err error) {
 	defer explain(&err)
 	out, err = builder.BuildOpenAPISpecFromRoutes(restfuladapter.AdaptWebServices(d.container.RegisteredWebServices()), &common.Config{
 		Info: d.info, ProtocolList: []string{"https"}, DefaultResponse: &spec.Response{ResponseProps: spec.ResponseProps{Description: "Default Response."}},
-		GetOperationIDAndTags: apiopenapi.GetOperationIDAndTags, GetDefinitionName: d.namer.GetDefinitionName,
-		GetDefinitions: m.definitions,
+		GetOperationIDAndTags: apiopenapi.GetOperationIDAndTags, //nolint:staticcheck // the API server's library has no other yet
+		GetDefinitionName:     d.namer.GetDefinitionName, GetDefinitions: m.definitions,
 	})
 	return out, Version, err
 }
@@ -80,7 +80,8 @@ func (d *documents) v3(ws *restful.WebService, path string) (out *spec3.OpenAPI,
 	})
 	out, err = builder3.BuildOpenAPISpecFromRoutes(restfuladapter.AdaptWebServices([]*restful.WebService{ws}), &common.OpenAPIV3Config{
 		Info: d.info, DefaultResponse: &spec3.Response{ResponseProps: spec3.ResponseProps{Description: "Default Response."}},
-		GetOperationIDAndTags: apiopenapi.GetOperationIDAndTags, GetDefinitionName: d.namer.GetDefinitionName, Definitions: definitions,
+		GetOperationIDAndTags: apiopenapi.GetOperationIDAndTags, //nolint:staticcheck // the API server's library has no other yet
+		GetDefinitionName:     d.namer.GetDefinitionName, Definitions: definitions,
 	})
 	return out, path, err
 }

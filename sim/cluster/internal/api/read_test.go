@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -25,21 +26,21 @@ import (
 )
 
 // next gives the next event of w that is no bookmark.
-func next(t testing.TB, w watch.Interface) watch.Event {
-	t.Helper()
+func next(tb testing.TB, w watch.Interface) watch.Event {
+	tb.Helper()
 	deadline := time.NewTimer(10 * time.Second)
 	defer deadline.Stop()
 	for {
 		select {
 		case e, open := <-w.ResultChan():
 			if !open {
-				t.Fatal("the watch has ended")
+				tb.Fatal("the watch has ended")
 			}
 			if e.Type != watch.Bookmark {
 				return e
 			}
 		case <-deadline.C:
-			t.Fatal("no event")
+			tb.Fatal("no event")
 		}
 	}
 }
@@ -178,14 +179,14 @@ func TestSelectors(t *testing.T) {
 }
 
 // get asks the server for a path.
-func get(t testing.TB, c *rest.Config, path, accept string) (int, []byte) {
-	t.Helper()
-	hc := ok[*http.Client](t)(rest.HTTPClientFor(c))
-	r := ok[*http.Request](t)(http.NewRequestWithContext(t.Context(), http.MethodGet, c.Host+path, nil))
+func get(tb testing.TB, c *rest.Config, path, accept string) (int, []byte) {
+	tb.Helper()
+	hc := ok[*http.Client](tb)(rest.HTTPClientFor(c))
+	r := ok[*http.Request](tb)(http.NewRequestWithContext(tb.Context(), http.MethodGet, c.Host+path, nil))
 	r.Header.Set("Accept", accept)
-	resp := ok[*http.Response](t)(hc.Do(r))
+	resp := ok[*http.Response](tb)(hc.Do(r))
 	defer resp.Body.Close()
-	return resp.StatusCode, ok[[]byte](t)(io.ReadAll(resp.Body))
+	return resp.StatusCode, ok[[]byte](tb)(io.ReadAll(resp.Body))
 }
 
 func TestTablesHaveOneCellForEachColumn(t *testing.T) {
@@ -345,7 +346,7 @@ func TestManyWatchersSeeEveryChangeInOrder(t *testing.T) {
 			for want := range changes {
 				e := <-w.ResultChan()
 				cm, is := e.Object.(*corev1.ConfigMap)
-				if !is || cm.Data["n"] != fmt.Sprint(want) {
+				if !is || cm.Data["n"] != strconv.Itoa(want) {
 					results <- fmt.Errorf("event %d is %v %+v", want, e.Type, e.Object)
 					return
 				}
@@ -360,7 +361,7 @@ func TestManyWatchersSeeEveryChangeInOrder(t *testing.T) {
 	cm.Data["n"] = "0"
 	cm = ok[*corev1.ConfigMap](t)(c.CoreV1().ConfigMaps("default").Create(t.Context(), cm, metav1.CreateOptions{}))
 	for i := 1; i < changes; i++ {
-		cm.Data["n"] = fmt.Sprint(i)
+		cm.Data["n"] = strconv.Itoa(i)
 		cm = ok[*corev1.ConfigMap](t)(c.CoreV1().ConfigMaps("default").Update(t.Context(), cm, metav1.UpdateOptions{}))
 	}
 	var errs []error

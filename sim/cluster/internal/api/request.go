@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/util/net"
@@ -50,10 +51,8 @@ func (w *warnings) AddWarning(agent, text string) {
 	if err != nil || len(w.seen) >= maxWarnings {
 		return
 	}
-	for _, s := range w.seen {
-		if s == text {
-			return
-		}
+	if slices.Contains(w.seen, text) {
+		return
 	}
 	w.seen = append(w.seen, text)
 	w.header.Add("Warning", line)

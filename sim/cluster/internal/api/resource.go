@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -100,7 +101,7 @@ func (r *resource) newList() runtime.Object { return fresh(r.list) }
 // fresh gives a pointer to a new t. Every served type is a runtime.Object by its pointer (newTypes registers them all); a
 // type that is not shows at once as an empty status in the tests of every kind.
 func fresh(t reflect.Type) runtime.Object {
-	if o, ok := reflect.New(t).Interface().(runtime.Object); ok {
+	if o, ok := reflect.TypeAssert[runtime.Object](reflect.New(t)); ok {
 		return o
 	}
 	return &metav1.Status{}
@@ -129,9 +130,7 @@ func (r *resource) attributes(o runtime.Object) (labels.Set, fields.Set, error) 
 		f["metadata.namespace"] = m.GetNamespace()
 	}
 	if r.fields != nil {
-		for k, v := range r.fields(o) {
-			f[k] = v
-		}
+		maps.Copy(f, r.fields(o))
 	}
 	return m.GetLabels(), f, nil
 }

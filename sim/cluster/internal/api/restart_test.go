@@ -20,9 +20,9 @@ import (
 	"github.com/dpesim/dpesim/sim/cluster/internal/api"
 )
 
-func revision(t testing.TB, s string) int64 {
-	t.Helper()
-	return ok[int64](t)(strconv.ParseInt(s, 10, 64))
+func revision(tb testing.TB, s string) int64 {
+	tb.Helper()
+	return ok[int64](tb)(strconv.ParseInt(s, 10, 64))
 }
 
 func TestRestartKeepsObjectsRevisionsAndKubeconfig(t *testing.T) {

@@ -127,8 +127,8 @@ func validEnvFrom(from []corev1.EnvFromSource, at *field.Path) field.ErrorList {
 // pointers counts a struct's pointers that are set: how many of its alternatives were chosen.
 func pointers(x any) int {
 	v, n := reflect.ValueOf(x), 0
-	for i := range v.NumField() {
-		if f := v.Field(i); f.Kind() == reflect.Pointer && !f.IsNil() {
+	for _, f := range v.Fields() {
+		if f.Kind() == reflect.Pointer && !f.IsNil() {
 			n++
 		}
 	}

@@ -88,6 +88,7 @@ func validSecret(s *corev1.Secret) field.ErrorList {
 		need(corev1.TLSCertKey, corev1.TLSPrivateKeyKey)
 	case corev1.SecretTypeSSHAuth:
 		need(corev1.SSHAuthPrivateKey)
+	case corev1.SecretTypeOpaque, corev1.SecretTypeServiceAccountToken, corev1.SecretTypeBasicAuth, corev1.SecretTypeBootstrapToken: // any keys will do
 	}
 	return errs
 }

@@ -94,7 +94,7 @@ func open(ctx context.Context, o Options, id *identity, ln net.Listener) (*Serve
 	var rows []row
 	if o.Dir != "" {
 		var err error
-		if _, rows, err = openJournal(ctx, filepath.Join(o.Dir, "cluster.db"), s.ledger, o); err != nil {
+		if rows, err = openJournal(ctx, filepath.Join(o.Dir, "cluster.db"), s.ledger, o); err != nil {
 			stop()
 			return nil, fmt.Errorf("open the cluster's data: %w", err)
 		}
@@ -159,17 +159,19 @@ func (s *Server) Serve(ctx context.Context) error {
 	if s.ledger.journal != nil {
 		failed = s.ledger.journal.failed
 	}
-	done := make(chan error, 1)
-	go func() { done <- s.http.ServeTLS(s.listener, "", "") }()
-	var cause error
+	done := make(chan struct{})
+	var cause, served error // served is set once done is closed
+	go func() {
+		defer close(done)
+		served = s.http.ServeTLS(s.listener, "", "")
+	}()
 	select {
 	case <-ctx.Done():
 	case <-failed:
 		cause = s.ledger.journal.cause()
-	case err := <-done:
-		done <- err
-		if !errors.Is(err, http.ErrServerClosed) {
-			cause = fmt.Errorf("serve the cluster's API: %w", err)
+	case <-done:
+		if !errors.Is(served, http.ErrServerClosed) {
+			cause = fmt.Errorf("serve the cluster's API: %w", served)
 		}
 	}
 	err := s.Close()

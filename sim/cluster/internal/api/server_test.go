@@ -27,19 +27,19 @@ func (logs) PodLog(_ context.Context, namespace, pod, container string, _ *corev
 	return io.NopCloser(strings.NewReader(namespace + "/" + pod + "/" + container + "\n")), nil
 }
 
-func options(t testing.TB, dir string) api.Options {
+func options(tb testing.TB, dir string) api.Options {
 	return api.Options{
 		Dir: dir, Clock: clock.NewFrozen(epoch), Draw: draw.New(1), Logs: logs{},
-		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Log: slog.New(slog.NewTextHandler(tb.Output(), nil)),
 	}
 }
 
 // start gives a running server; stop ends it and returns what Serve did.
-func start(t testing.TB, o api.Options) (s *api.Server, stop func() error) {
-	t.Helper()
-	s, err := api.Open(t.Context(), o)
+func start(tb testing.TB, o api.Options) (s *api.Server, stop func() error) {
+	tb.Helper()
+	s, err := api.Open(tb.Context(), o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -53,19 +53,19 @@ func start(t testing.TB, o api.Options) (s *api.Server, stop func() error) {
 		cancel()
 		return <-done
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := stop(); err != nil {
-			t.Errorf("serve: %v", err)
+			tb.Errorf("serve: %v", err)
 		}
 	})
 	return s, stop
 }
 
-func client(t testing.TB, s *api.Server) *kubernetes.Clientset {
-	t.Helper()
+func client(tb testing.TB, s *api.Server) *kubernetes.Clientset {
+	tb.Helper()
 	c, err := kubernetes.NewForConfig(s.RESTConfig())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return c
 }

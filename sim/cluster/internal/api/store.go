@@ -220,7 +220,7 @@ func (s *store) GuaranteedUpdate(_ context.Context, key string, out runtime.Obje
 		if cur == nil && !ignoreNotFound {
 			return missing(b, key)
 		}
-		next, rev, err := s.attempt(key, cur, pre, try)
+		next, err := s.attempt(key, cur, pre, try)
 		if err != nil {
 			return err
 		}
@@ -235,7 +235,7 @@ func (s *store) GuaranteedUpdate(_ context.Context, key string, out runtime.Obje
 			s.mu.Unlock()
 			continue
 		}
-		rev = s.nextLocked()
+		rev := s.nextLocked()
 		if err := s.UpdateObject(next, rev); err != nil {
 			s.mu.Unlock()
 			return err
@@ -247,23 +247,24 @@ func (s *store) GuaranteedUpdate(_ context.Context, key string, out runtime.Obje
 }
 
 // attempt gives what try makes of cur, as a copy with cur's revision.
-func (s *store) attempt(key string, cur runtime.Object, pre *storage.Preconditions, try storage.UpdateFunc) (next runtime.Object, rev uint64, err error) {
-	in := s.newFunc()
+func (s *store) attempt(key string, cur runtime.Object, pre *storage.Preconditions, try storage.UpdateFunc) (runtime.Object, error) {
+	in, rev := s.newFunc(), uint64(0)
 	if cur != nil {
 		in = cur.DeepCopyObject()
+		var err error
 		if rev, err = s.ObjectResourceVersion(cur); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 	}
 	if err := pre.Check(key, in); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	next, _, err = try(in, storage.ResponseMeta{ResourceVersion: rev})
+	next, _, err := try(in, storage.ResponseMeta{ResourceVersion: rev})
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	next = bare(next)
-	return next, rev, s.UpdateObject(next, rev)
+	return next, s.UpdateObject(next, rev)
 }
 
 // Get reads the object at key. Its answer is always the newest.

@@ -35,7 +35,7 @@ func openStore(ctx context.Context, dir string) (s *store, shut func() error, er
 	stopped, stop := context.WithCancel(ctx)
 	l := newLedger(stopped)
 	o := Options{Clock: clock.NewFrozen(time.Unix(1e9, 0))}
-	_, rows, err := openJournal(ctx, filepath.Join(dir, "cluster.db"), l, o)
+	rows, err := openJournal(ctx, filepath.Join(dir, "cluster.db"), l, o)
 	if err != nil {
 		stop()
 		return nil, nil, err

@@ -297,7 +297,7 @@ func (c *deployments) make(ctx context.Context, r *rollout, revision int) (*apps
 	c.annotate(r.d, s, revision)
 	made, err := c.client.AppsV1().ReplicaSets(s.Namespace).Create(ctx, s, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
-		r.d.Status.CollisionCount = ptr.To(ptr.Deref(r.d.Status.CollisionCount, 0) + 1)
+		r.d.Status.CollisionCount = new(ptr.Deref(r.d.Status.CollisionCount, 0) + 1)
 		if _, uerr := c.client.AppsV1().Deployments(s.Namespace).UpdateStatus(ctx, r.d, metav1.UpdateOptions{}); uerr != nil {
 			return nil, uerr
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -190,7 +191,7 @@ func (c *replicaSets) report(ctx context.Context, r *appsv1.ReplicaSet, pods []*
 		return nil
 	}
 	if was := r.Status.ReadyReplicas; was != s.ReadyReplicas {
-		c.publish(ctx, r, "replicas ready", map[string]string{"replica_set": r.Name, "ready": fmt.Sprint(s.ReadyReplicas), "wanted": fmt.Sprint(ptr.Deref(r.Spec.Replicas, 1))})
+		c.publish(ctx, r, "replicas ready", map[string]string{"replica_set": r.Name, "ready": strconv.Itoa(int(s.ReadyReplicas)), "wanted": strconv.Itoa(int(ptr.Deref(r.Spec.Replicas, 1)))})
 	}
 	r.Status = s
 	_, err := c.client.AppsV1().ReplicaSets(r.Namespace).UpdateStatus(ctx, r, metav1.UpdateOptions{})

@@ -6,7 +6,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/utils/ptr"
 	"pgregory.net/rapid"
 )
 
@@ -17,8 +16,8 @@ func TestRollKeepsItsBoundsAndEnds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.Int32Range(0, 8).Draw(t, "n")
 		b := boundsOf(&appsv1.RollingUpdateDeployment{
-			MaxSurge:       ptr.To(intstr.FromInt32(rapid.Int32Range(0, 3).Draw(t, "surge"))),
-			MaxUnavailable: ptr.To(intstr.FromInt32(rapid.Int32Range(0, 3).Draw(t, "unavailable"))),
+			MaxSurge:       new(intstr.FromInt32(rapid.Int32Range(0, 3).Draw(t, "surge"))),
+			MaxUnavailable: new(intstr.FromInt32(rapid.Int32Range(0, 3).Draw(t, "unavailable"))),
 		}, n)
 		sets := []set{{name: "new"}}
 		for i := range rapid.IntRange(1, 3).Draw(t, "old sets") {
@@ -77,7 +76,7 @@ func sum(sets []set) (wanted, sure int32) {
 func TestBoundsAreRoundedAsKubernetesRoundsThem(t *testing.T) {
 	t.Parallel()
 	percent := func(surge, unavailable string) *appsv1.RollingUpdateDeployment {
-		return &appsv1.RollingUpdateDeployment{MaxSurge: ptr.To(intstr.Parse(surge)), MaxUnavailable: ptr.To(intstr.Parse(unavailable))}
+		return &appsv1.RollingUpdateDeployment{MaxSurge: new(intstr.Parse(surge)), MaxUnavailable: new(intstr.Parse(unavailable))}
 	}
 	for _, tt := range []struct {
 		in   *appsv1.RollingUpdateDeployment

@@ -9,6 +9,7 @@ import (
 	"net"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"time"
 
@@ -246,7 +247,7 @@ func (c *container) ended(err error, killed bool, began metav1.Time, id string) 
 	c.set(func() {
 		c.state, c.ready, c.started = corev1.ContainerState{Terminated: t}, false, false
 	})
-	c.pod.publish("container exited", map[string]string{"container": c.spec.Name, "exit_code": fmt.Sprint(t.ExitCode), "reason": t.Reason})
+	c.pod.publish("container exited", map[string]string{"container": c.spec.Name, "exit_code": strconv.Itoa(int(t.ExitCode)), "reason": t.Reason})
 	return t.ExitCode
 }
 

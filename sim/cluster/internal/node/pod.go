@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -305,9 +306,7 @@ func (p *pod) warn(reason, format string, args ...any) {
 
 func (p *pod) publish(what string, detail map[string]string) {
 	d := map[string]string{"namespace": p.namespace, "pod": p.name}
-	for k, v := range detail {
-		d[k] = v
-	}
+	maps.Copy(d, detail)
 	label := sim.Label(p.source().Labels["app.kubernetes.io/instance"])
 	if !label.Valid() {
 		label = ""

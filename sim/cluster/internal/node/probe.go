@@ -158,8 +158,8 @@ func (c *container) get(ctx context.Context, g *corev1.HTTPGetAction) error {
 		},
 	}
 	resp, err := client.Do(r)
-	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-		return fmt.Errorf("Get %q: context deadline exceeded (Client.Timeout exceeded while awaiting headers)", ref.Redacted()) //nolint:revive // Kubernetes' own words
+	if err != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		return fmt.Errorf("Get %q: context deadline exceeded (Client.Timeout exceeded while awaiting headers)", ref.Redacted()) //nolint:staticcheck // Kubernetes' own words
 	}
 	if err != nil {
 		return err
@@ -167,7 +167,7 @@ func (c *container) get(ctx context.Context, g *corev1.HTTPGetAction) error {
 	defer func() { _ = resp.Body.Close() }()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 10<<10)) // what it says is not asked
 	if resp.StatusCode < http.StatusOK || resp.StatusCode >= http.StatusBadRequest {
-		return fmt.Errorf("HTTP probe failed with statuscode: %d", resp.StatusCode) //nolint:revive // Kubernetes' own words
+		return fmt.Errorf("HTTP probe failed with statuscode: %d", resp.StatusCode)
 	}
 	return nil
 }

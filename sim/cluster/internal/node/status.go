@@ -7,7 +7,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 )
 
 // statusLocked gives what the node knows of the pod. Times of conditions are left to [merge].
@@ -61,7 +60,7 @@ func condition(ok bool) corev1.ConditionStatus {
 func (c *container) statusLocked() corev1.ContainerStatus {
 	return corev1.ContainerStatus{
 		Name: c.spec.Name, Image: c.spec.Image, ImageID: "in-process://" + c.spec.Image, ContainerID: c.id,
-		State: c.state, LastTerminationState: c.last, Ready: c.ready, Started: ptr.To(c.started), RestartCount: c.restarts,
+		State: c.state, LastTerminationState: c.last, Ready: c.ready, Started: new(c.started), RestartCount: c.restarts,
 	}
 }
 
@@ -95,7 +94,7 @@ func (p *pod) phaseLocked() corev1.PodPhase {
 
 // merge puts what the node says into the status that the API server has: conditions of others stay, and a condition's
 // time is that of its last change.
-func merge(have *corev1.PodStatus, say *corev1.PodStatus, generation int64, now metav1.Time) {
+func merge(have, say *corev1.PodStatus, generation int64, now metav1.Time) {
 	conditions := have.Conditions
 	for _, c := range say.Conditions {
 		c.LastTransitionTime, c.ObservedGeneration = now, generation

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -99,7 +100,7 @@ func (s *sources) content(ctx context.Context, v *corev1.Volume, c *corev1.Conta
 	case v.Projected != nil:
 		return out, s.projected(ctx, out, v.Projected, c)
 	}
-	return nil, fmt.Errorf("this kind of volume is not supported by this node: use secret, configMap, projected, downwardAPI, emptyDir, ephemeral or persistentVolumeClaim")
+	return nil, errors.New("this kind of volume is not supported by this node: use secret, configMap, projected, downwardAPI, emptyDir, ephemeral or persistentVolumeClaim")
 }
 
 func (s *sources) projected(ctx context.Context, out files, v *corev1.ProjectedVolumeSource, c *corev1.Container) error {
@@ -118,7 +119,7 @@ func (s *sources) projected(ctx context.Context, out files, v *corev1.ProjectedV
 		case from.DownwardAPI != nil:
 			err = s.downward(out, from.DownwardAPI.Items, mode(v.DefaultMode), c)
 		default:
-			err = fmt.Errorf("a projected source is not supported by this node: use secret, configMap or downwardAPI")
+			err = errors.New("a projected source is not supported by this node: use secret, configMap or downwardAPI")
 		}
 		if err != nil {
 			return err
@@ -183,7 +184,7 @@ func mode(m *int32) fs.FileMode {
 // writable makes the directory of a writable volume.
 func (s *sources) writable(ctx context.Context, v *corev1.Volume, m corev1.VolumeMount, scratch, claims string) error {
 	if m.SubPath != "" || m.SubPathExpr != "" {
-		return fmt.Errorf("subPath of a writable volume is not supported by this node: mount the whole volume")
+		return errors.New("subPath of a writable volume is not supported by this node: mount the whole volume")
 	}
 	dir := filepath.Join(scratch, filepath.FromSlash(strings.TrimPrefix(path.Clean("/"+m.MountPath), "/")))
 	if v.EmptyDir != nil {
