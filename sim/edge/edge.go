@@ -226,7 +226,7 @@ func (e *Edge) handle(raw *net.TCPConn, internal bool) {
 	if e.ctx.Err() == nil { // what Close ends was not refused
 		e.refusals.tell(e.ctx, r)
 	}
-	e.answer(raw, r.reason)
+	e.answer(c, r.reason)
 }
 
 // hand passes c on to rt and gives the reason if it may not. timer bounds the hello and ends here.

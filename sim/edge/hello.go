@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -146,26 +148,51 @@ var alertUnrecognizedName = []byte{0x15, 3, 3, 0, 2, 2, 112}
 
 // answer ends a refused connection as a layer 4 balancer would: by a reset. Where the client is otherwise left guessing, it
 // is told in its own protocol first, and then has until the hello's time is over to hang up.
-func (e *Edge) answer(c *net.TCPConn, why Reason) {
+func (e *Edge) answer(c *conn, why Reason) {
 	var words []byte
 	switch why {
 	case UnknownName, NoName:
 		words = alertUnrecognizedName
 	case PlainHTTP:
-		words = plainHTTP(e.Port())
+		words = e.plainHTTP(c)
 	case BrokenHello, SlowHello, NoHello, NotAllowed, TooMany, Injected, Spoofed:
-		reset(c)
+		reset(c.TCPConn)
 		return
 	}
 	if _, err := c.Write(words); err == nil && c.CloseWrite() == nil {
-		_, _ = io.CopyN(io.Discard, c, 64<<10) // closing with bytes unread would reset, and lose the words
+		_, _ = io.CopyN(io.Discard, c.TCPConn, 64<<10) // closing with bytes unread would reset, and lose the words
 	}
-	_ = c.Close()
+	_ = c.TCPConn.Close()
 }
 
-func plainHTTP(port int) []byte {
+// plainHTTP is the answer to a request without TLS: reading one from a host that has a route is sent to the same address
+// under https, since some clients insist on plain HTTP first where a registry is on localhost (Helm up to 3.13 among
+// them). Everything else gets status 400 and a sentence.
+func (e *Edge) plainHTTP(c *conn) []byte {
+	status, head := http.StatusBadRequest, ""
 	body := fmt.Sprintf("This port speaks TLS, and the request came as plain HTTP.\nUse https:// with the host name of a service, "+
-		"for example https://portal.dpesim.localhost:%d/\n", port)
-	return fmt.Appendf(nil, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
-		len(body), body)
+		"for example https://portal.dpesim.localhost:%d/\n", e.Port())
+	req, err := http.ReadRequest(bufio.NewReader(io.LimitReader(c.rest, maxHello)))
+	if err == nil {
+		if to, ok := e.secure(req); ok {
+			status, head = http.StatusPermanentRedirect, "Location: "+to+"\r\n"
+		}
+		if req.Method == http.MethodHead {
+			body = ""
+		}
+	}
+	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n%sContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+		status, http.StatusText(status), head, len(body), body)
+}
+
+// secure gives the address under https of what req asks for, if it only reads and its host has a route here.
+func (e *Edge) secure(req *http.Request) (address string, ok bool) {
+	if req.Method != http.MethodGet && req.Method != http.MethodHead {
+		return "", false
+	}
+	u := url.URL{Scheme: "https", Host: req.Host}
+	if e.route(u.Hostname()) == nil {
+		return "", false
+	}
+	return u.String() + req.URL.RequestURI(), true
 }

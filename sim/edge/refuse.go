@@ -20,7 +20,7 @@ type Reason string
 const (
 	UnknownName Reason = "unknown name"         // the hello names a host without a route; answered with the alert unrecognized_name
 	NoName      Reason = "no server name"       // the hello names no host (a client that dials an IP address); the same alert
-	PlainHTTP   Reason = "plain HTTP"           // answered with status 400 and a sentence
+	PlainHTTP   Reason = "plain HTTP"           // answered with a redirect to https, or status 400 and a sentence
 	NoHello     Reason = "no hello"             // the client hung up before the first byte: a port scan, a TCP health check
 	SlowHello   Reason = "slow hello"           // not whole within Options.HelloTimeout
 	BrokenHello Reason = "broken hello"         // neither TLS nor HTTP, cut short, or longer than 16 KiB
