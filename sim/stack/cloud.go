@@ -120,7 +120,7 @@ func job(j dpm.Job) api.Job {
 	out := api.Job{
 		ID:    j.ID,
 		Spec:  api.JobSpec{Kind: api.JobKind(j.Spec.Type), Bucket: j.Spec.Source.Bucket, Key: j.Spec.Source.Key, Label: j.Spec.Label, MaxRecords: j.Spec.MaxRecords},
-		State: api.JobState(j.State), Attempt: j.Attempt, Engine: j.Replica, Label: j.Label, Summary: j.Summary, Error: j.Reason,
+		State: api.JobState(j.State), Attempt: j.Attempt, Engine: j.Replica, Label: j.Label, Summary: j.Summary, Reason: j.Reason,
 		Created: j.SubmittedAt, Started: moment(j.StartedAt), Finished: moment(j.EndedAt),
 	}
 	if r := j.Result; r != nil {
@@ -142,6 +142,7 @@ func (c cloud) Ready(ctx context.Context) []api.Check {
 	out := []api.Check{
 		check("cluster", c.clusterReady()),
 		check("registry", c.shakeHands(ctx, c.hostOfRegistry())),
+		check("environments", c.reconciler.failure()),
 	}
 	for _, id := range c.clouds.ids() {
 		for _, service := range []string{serviceDPM, serviceStorage} {

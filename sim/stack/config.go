@@ -52,7 +52,10 @@ func (c *Config) check() error {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	if c.Domain != strings.ToLower(c.Domain) || c.Domain == "" || strings.ContainsAny(c.Domain, " /:_") {
+	if !c.Source.IsValid() {
+		return sim.Errorf(sim.Invalid, "the customer's egress has no address").WithHelp("set Config.Source, or start from stack.Default")
+	}
+	if !domainName(c.Domain) {
 		return sim.Errorf(sim.Invalid, "%q is not a domain name", c.Domain).WithHelp("use lower-case labels joined by dots, for example %s (--domain)", DefaultDomain)
 	}
 	for _, a := range []struct{ flag, addr string }{{"--http", c.HTTPAddr}, {"--tls", c.TLSAddr}} {
@@ -67,6 +70,17 @@ func (c *Config) check() error {
 		}
 	}
 	return nil
+}
+
+// domainName tells whether s is lower-case labels joined by dots. Source: RFC 1123, section 2.1.
+func domainName(s string) bool {
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' ||
+			strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return false
+		}
+	}
+	return len(s) <= 189 // 253 in all, with a label and a dot in front
 }
 
 func loopback(host string) bool {

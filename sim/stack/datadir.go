@@ -50,39 +50,62 @@ func openDataDir(path string) (*dataDir, error) {
 	return d, nil
 }
 
+// claim refuses what is not ours before it leaves anything behind, then locks, then looks again: another process may have
+// been faster.
 func (d *dataDir) claim() error {
-	stamp := d.join("format")
-	switch b, err := os.ReadFile(stamp); {
-	case err == nil:
-		n, err := strconv.Atoi(strings.TrimSpace(string(b)))
-		if err != nil || n < 1 {
-			return sim.Errorf(sim.Invalid, "%s does not hold a format number", stamp).WithHelp("is %s really a dpesim data directory?", d.path)
-		}
-		if n > format {
-			return sim.Errorf(sim.Conflict, "the data directory %s has format %d, this dpesim knows up to %d", d.path, n, format).
-				WithHelp("use the dpesim that wrote it, or another --data directory")
-		}
-	case errors.Is(err, fs.ErrNotExist):
-		entries, err := os.ReadDir(d.path)
-		if err != nil {
-			return fmt.Errorf("read the data directory: %w", err)
-		}
-		if len(entries) > 0 {
+	if _, err := d.recognise(); err != nil {
+		return err
+	}
+	d.lock = flock.New(d.join(lockFile))
+	switch ok, err := d.lock.TryLock(); {
+	case err != nil:
+		return fmt.Errorf("lock the data directory: %w", err)
+	case !ok:
+		return sim.Errorf(sim.Conflict, "another dpesim uses the data directory %s", d.path).WithHelp("stop it, or name another directory with --data")
+	}
+	if known, err := d.recognise(); err != nil || known {
+		return err
+	}
+	return writeWhole(d.join(formatFile), []byte(strconv.Itoa(format)+"\n"))
+}
+
+// Files at the top of a data directory that tell that it is one.
+const (
+	formatFile = "format"
+	lockFile   = "lock"
+)
+
+// recognise tells whether the directory is one of a format that this dpesim knows. It returns an error if it is neither
+// that nor empty.
+func (d *dataDir) recognise() (known bool, err error) {
+	stamp := d.join(formatFile)
+	b, err := os.ReadFile(stamp)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, d.empty()
+	} else if err != nil {
+		return false, fmt.Errorf("read the data directory's format: %w", err)
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil || n < 1 {
+		return false, sim.Errorf(sim.Invalid, "%s does not hold a format number", stamp).WithHelp("is %s really a dpesim data directory?", d.path)
+	}
+	if n > format {
+		return false, sim.Errorf(sim.Conflict, "the data directory %s has format %d, this dpesim knows up to %d", d.path, n, format).
+			WithHelp("use the dpesim that wrote it, or another --data directory")
+	}
+	return true, nil
+}
+
+// empty returns Invalid if the directory holds more than what a dpesim leaves that ended before it had stamped it.
+func (d *dataDir) empty() error {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return fmt.Errorf("read the data directory: %w", err)
+	}
+	for _, e := range entries {
+		if e.Name() != lockFile && !strings.HasPrefix(e.Name(), formatFile+".") {
 			return sim.Errorf(sim.Invalid, "%s is not empty and was not made by dpesim", d.path).WithHelp("name an empty or new directory with --data")
 		}
-		if err := os.WriteFile(stamp, []byte(strconv.Itoa(format)+"\n"), 0o600); err != nil {
-			return fmt.Errorf("stamp the data directory: %w", err)
-		}
-	default:
-		return fmt.Errorf("read the data directory's format: %w", err)
-	}
-	d.lock = flock.New(d.join("lock"))
-	ok, err := d.lock.TryLock()
-	if err != nil {
-		return fmt.Errorf("lock the data directory: %w", err)
-	}
-	if !ok {
-		return sim.Errorf(sim.Conflict, "another dpesim uses the data directory %s", d.path).WithHelp("stop it, or name another directory with --data")
 	}
 	return nil
 }
@@ -101,7 +124,7 @@ func (d *dataDir) dir(elem ...string) (string, error) {
 	return p, nil
 }
 
-// close gives the directory up, and removes it if it is temporary.
+// close gives the directory up, and removes it if it is temporary. It is called once.
 func (d *dataDir) close() error {
 	var err error
 	if d.lock != nil {

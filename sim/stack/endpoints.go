@@ -69,7 +69,8 @@ func writeWhole(path string, b []byte) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("write %s: %w", path, err), f.Close(), os.Remove(f.Name()))
+			_ = f.Close() // closed already, or its contents do not matter any more
+			err = errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
 		}
 	}()
 	if _, err := f.Write(b); err != nil {

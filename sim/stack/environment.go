@@ -82,7 +82,7 @@ func (es *environments) ensure(ctx context.Context, in portal.Intent) (*environm
 	if err := es.openDPM(ctx, e, in); err != nil {
 		return nil, fmt.Errorf("open the DPM of %s: %w", e.id, err)
 	}
-	if err := es.openStorage(ctx, e, in); err != nil {
+	if err := es.openStorage(ctx, e); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the object storage of %s: %w", e.id, err), es.group.Remove(serviceDPM+"/"+string(e.id)))
 	}
 	es.mu.Lock()
@@ -114,7 +114,7 @@ func (es *environments) openDPM(ctx context.Context, e *environment, in portal.I
 	return es.group.Add(life.Service{Name: serviceDPM + "/" + string(e.id), Serve: e.dpm.Serve, Close: e.dpm.Close})
 }
 
-func (es *environments) openStorage(ctx context.Context, e *environment, in portal.Intent) error {
+func (es *environments) openStorage(ctx context.Context, e *environment) error {
 	s := es.stack
 	dir, err := s.dir.dir("env", string(e.id), "blobs")
 	if err != nil {

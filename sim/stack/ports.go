@@ -14,12 +14,13 @@ import (
 // ports are the ports of a run. A run on a kept data directory prefers those of the run before it where the user asks
 // for any free one: installed values files and the files of other programs name them.
 type ports struct {
-	HTTP  string `json:"http"`
-	TLS   string `json:"tls"`
-	Proxy string `json:"proxy"`
+	HTTP    string `json:"http"`
+	TLS     string `json:"tls"`
+	Proxy   string `json:"proxy"`
+	Cluster string `json:"cluster"`
 }
 
-// recall reads the ports of the run before; none if there was none.
+// recall reads the ports of the run before; none if there was none. It returns Invalid if the file is damaged.
 func (d *dataDir) recall() (ports, error) {
 	var p ports
 	b, err := os.ReadFile(d.join("ports.json"))
@@ -29,7 +30,8 @@ func (d *dataDir) recall() (ports, error) {
 		return p, fmt.Errorf("read the last run's ports: %w", err)
 	}
 	if err := json.Unmarshal(b, &p); err != nil {
-		return p, fmt.Errorf("read the last run's ports: %w", err)
+		return ports{}, sim.Errorf(sim.Invalid, "%s is damaged: %s", d.join("ports.json"), err).
+			WithHelp("delete it: the ports of the last run are forgotten, nothing else")
 	}
 	return p, nil
 }
@@ -46,12 +48,12 @@ func (d *dataDir) remember(p ports) error {
 	return writeWhole(d.join("ports.json"), b)
 }
 
-// bind calls open with addr; if addr asks for any free port it tries the last one first.
+// bind calls open with addr; if addr asks for any free port it tries the last one first, and takes another if that
+// cannot be had any more.
 func bind[T any](addr, last string, open func(addr string) (T, error)) (T, error) {
 	if host, port, err := net.SplitHostPort(addr); err == nil && port == "0" && last != "" {
-		v, err := open(net.JoinHostPort(host, last))
-		if sim.KindOf(err) != sim.Conflict { // taken by somebody else meanwhile
-			return v, err
+		if v, err := open(net.JoinHostPort(host, last)); err == nil {
+			return v, nil
 		}
 	}
 	return open(addr)

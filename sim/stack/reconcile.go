@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/dpesim/dpesim/dpm"
@@ -17,13 +19,19 @@ import (
 
 // reconciler makes the services as the portal's rows want them. Every step is idempotent, so a crash between two of them
 // heals when the rows are read again.
-type reconciler struct{ stack *Stack }
+type reconciler struct {
+	stack *Stack
+	done  map[sim.EnvironmentID]int64 // the generation that was last settled: there is nothing to do for it again
+
+	mu     sync.Mutex
+	failed error // of the last time
+}
 
 // retryAfter is how long the reconciler waits after a failure, in product time.
 const retryAfter = time.Second
 
 func (r *reconciler) serve(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil {
 		retry, stop := (<-chan struct{})(nil), func() bool { return true }
 		if err := r.once(ctx); err != nil && ctx.Err() == nil {
 			r.stack.log(sim.PartSim).ErrorContext(ctx, "reconciling failed", "err", err)
@@ -35,33 +43,53 @@ func (r *reconciler) serve(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 		stop()
-		if ctx.Err() != nil {
-			return nil
-		}
 	}
+	return nil
 }
 
-// once reads what is wanted and makes it so. One environment's failure does not keep the others waiting.
+// once reads what is wanted and makes it so where something has changed. One environment's failure does not keep the
+// others waiting.
 func (r *reconciler) once(ctx context.Context) error {
+	err := r.all(ctx)
+	r.mu.Lock()
+	r.failed = err
+	r.mu.Unlock()
+	return err
+}
+
+// failure gives what keeps the services from being as they are wanted, nil if nothing does.
+func (r *reconciler) failure() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failed
+}
+
+func (r *reconciler) all(ctx context.Context) error {
 	intents, err := r.stack.portal.Intents(ctx)
 	if err != nil {
 		return err
 	}
+	settled := make(map[sim.EnvironmentID]int64, len(intents))
 	var errs []error
 	for _, in := range intents {
-		if err := r.settle(event.WithCause(ctx, in.Cause), in); err != nil {
-			errs = append(errs, fmt.Errorf("environment %s: %w", in.Environment, err))
+		if generation, ok := r.done[in.Environment]; !ok || generation != in.Generation {
+			if err := r.settle(event.WithCause(ctx, in.Cause), in); err != nil {
+				errs = append(errs, fmt.Errorf("environment %s: %w", in.Environment, err))
+				continue
+			}
 		}
+		settled[in.Environment] = in.Generation
 	}
+	r.done = settled
 	return errors.Join(errs...)
 }
 
 func (r *reconciler) settle(ctx context.Context, in portal.Intent) error {
-	make := r.provide
+	reach := r.provide
 	if in.Phase == api.PhaseDeleting {
-		make = r.withdraw
+		reach = r.withdraw
 	}
-	if err := make(ctx, in); err != nil {
+	if err := reach(ctx, in); err != nil {
 		return err
 	}
 	return r.stack.portal.Settled(ctx, in)
@@ -121,7 +149,7 @@ func (r *reconciler) dropTokens(ctx context.Context, users []string) error {
 
 // withdraw takes an environment's services away with all that they held.
 func (r *reconciler) withdraw(ctx context.Context, in portal.Intent) error {
-	users := in.RevokedUsers
+	users := slices.Clone(in.RevokedUsers)
 	for _, d := range in.DPEs {
 		users = append(users, d.RegistryUser)
 	}

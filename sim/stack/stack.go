@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/dpesim/dpesim/dpe/chart"
@@ -44,7 +46,10 @@ type Stack struct {
 	portal   *portal.Portal
 	httpPort string
 
+	reconciler *reconciler
+
 	group     life.Group
+	closing   func() error // Close's work, once
 	endpoints Endpoints
 }
 
@@ -56,6 +61,7 @@ func Open(ctx context.Context, c Config) (_ *Stack, err error) {
 	}
 	s := &Stack{config: c, draw: draw.New(c.Seed), bus: event.New(c.Clock, 0)}
 	s.faults = fault.New(c.Clock, s.draw)
+	s.closing = sync.OnceValue(s.close)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -84,7 +90,10 @@ func Open(ctx context.Context, c Config) (_ *Stack, err error) {
 			return nil, fmt.Errorf("open %s: %w", step.name, err)
 		}
 	}
-	return s, s.describe()
+	if err := s.describe(); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func (s *Stack) openCA(context.Context) error {
@@ -174,9 +183,11 @@ func (s *Stack) openCluster(ctx context.Context) error {
 		dir = d
 	}
 	var err error
-	s.cluster, err = cluster.Open(ctx, cluster.Options{
-		Addr: s.config.ClusterAddr, Dir: dir, Nodes: s.config.Nodes, Runtime: engines{s}, Dial: s.egress.DialContext,
-		Clock: s.config.Clock, Bus: s.bus, Draw: s.draw, Log: s.log(sim.PartCluster),
+	s.cluster, err = bind(s.config.ClusterAddr, s.last.Cluster, func(addr string) (*cluster.Cluster, error) {
+		return cluster.Open(ctx, cluster.Options{
+			Addr: addr, Dir: dir, Nodes: s.config.Nodes, Runtime: engines{s}, Dial: s.egress.DialContext,
+			Clock: s.config.Clock, Bus: s.bus, Draw: s.draw, Log: s.log(sim.PartCluster),
+		})
 	})
 	if err != nil {
 		return err
@@ -209,18 +220,26 @@ func (s *Stack) openPortal(ctx context.Context) error {
 
 // openReconciler makes what the portal's rows want before anything is served, and then keeps it so.
 func (s *Stack) openReconciler(ctx context.Context) error {
-	r := &reconciler{stack: s}
-	if err := r.once(ctx); err != nil {
+	s.reconciler = &reconciler{stack: s}
+	if err := s.reconciler.once(ctx); err != nil {
 		return err
 	}
-	return s.group.Add(life.Service{Name: "reconciler", Serve: r.serve})
+	return s.group.Add(life.Service{Name: "reconciler", Serve: s.reconciler.serve})
 }
 
 // describe fills in the endpoints and writes the files that they name.
 func (s *Stack) describe() error {
 	port := s.edgePort()
+	host, _, err := net.SplitHostPort(s.config.HTTPAddr)
+	if err != nil {
+		return fmt.Errorf("name the portal: %w", err)
+	}
+	kubernetes, err := url.Parse(s.cluster.URL())
+	if err != nil {
+		return fmt.Errorf("name the cluster: %w", err)
+	}
 	e := Endpoints{
-		Portal:     s.portal.URL(),
+		Portal:     "http://" + net.JoinHostPort(host, s.httpPort),
 		PortalTLS:  "https://" + net.JoinHostPort("portal."+s.config.Domain, port),
 		Registry:   "https://" + net.JoinHostPort("localhost", port),
 		Edge:       s.edge.Addr().String(),
@@ -235,7 +254,7 @@ func (s *Stack) describe() error {
 		PID:        os.Getpid(),
 	}
 	s.endpoints = e
-	return errors.Join(s.dir.remember(ports{HTTP: s.httpPort, TLS: port, Proxy: portOf(s.proxy.Addr())}),
+	return errors.Join(s.dir.remember(ports{HTTP: s.httpPort, TLS: port, Proxy: portOf(s.proxy.Addr()), Cluster: kubernetes.Port()}),
 		writeWhole(e.Kubeconfig, s.cluster.Kubeconfig()), writeWhole(e.CA, s.ca.PEM()))
 }
 
@@ -245,17 +264,20 @@ func (s *Stack) edgePort() string { return portOf(s.edge.Addr()) }
 // Serve runs everything until ctx ends or a service fails, and stops it in reverse order.
 func (s *Stack) Serve(ctx context.Context) error { return s.group.Serve(ctx) }
 
-// Close gives everything back; a temporary data directory is removed. It is idempotent.
-func (s *Stack) Close() error {
+// Close ends Serve and gives everything back; a temporary data directory is removed. It is idempotent, safe for concurrent
+// use and right if Serve never ran.
+func (s *Stack) Close() error { return s.closing() }
+
+func (s *Stack) close() error {
 	err := s.group.Close()
-	if s.dir != nil {
+	if s.dir != nil { // Open came so far
 		err = errors.Join(err, s.dir.close())
-		s.dir = nil
 	}
 	return err
 }
 
-// WaitReady waits until the portal says that every part is ready. It returns ctx's error if that comes first.
+// WaitReady waits until the portal says that every part is ready. It returns ctx's error if that comes first: end ctx
+// when Serve returns.
 func (s *Stack) WaitReady(ctx context.Context) error {
 	for {
 		if ok, err := s.ready(ctx); ok || err != nil {
@@ -272,7 +294,7 @@ const readyPoll = 5 * time.Millisecond
 
 func (s *Stack) ready(ctx context.Context) (bool, error) {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.endpoints.Portal+"/readyz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.portal.URL()+"/readyz", nil)
 	if err != nil {
 		return false, err
 	}
