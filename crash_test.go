@@ -59,7 +59,7 @@ func TestKilledInMidWorkComesBackWhole(t *testing.T) {
 		p.run("job", "watch", "acme", string(id))
 		job := decode[api.Job](t, p.run("job", "get", "acme", string(id), "-o", "json"))
 		if job.State != api.JobSuccess || job.Result == nil {
-			t.Errorf("job %s ended as %s: %s", id, job.State, job.Error)
+			t.Errorf("job %s ended as %s: %s", id, job.State, job.Reason)
 			continue
 		}
 		if got := digest(p.run("s3", "cat", "acme", job.Result.Bucket+"/"+job.Result.Key)); got != job.Result.SHA256 {

@@ -72,7 +72,7 @@ func (c *cloud) Credentials(_ context.Context, env sim.EnvironmentID) ([]api.Cre
 func (c *cloud) SubmitJob(_ context.Context, env sim.EnvironmentID, s api.JobSpec) (api.Job, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	j := api.Job{ID: sim.JobID("job-" + string(rune('a'+len(c.jobs[env])))), Spec: s, State: api.JobEnqueued, Created: epoch}
+	j := api.Job{ID: sim.JobID("job-" + string(rune('a'+len(c.jobs[env])))), Spec: s, State: api.JobEnqueued, Reason: "no DPE is connected", Created: epoch}
 	c.jobs[env] = append([]api.Job{j}, c.jobs[env]...)
 	return j, nil
 }
@@ -132,11 +132,11 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-func options(t testing.TB, path string) (portal.Options, *sut) {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+func options(tb testing.TB, path string) (portal.Options, *sut) {
+	tb.Helper()
+	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s := &sut{clock: clock.NewFrozen(epoch), log: &logBuffer{}}
 	s.bus = event.New(s.clock, 1<<12)
@@ -150,85 +150,85 @@ func options(t testing.TB, path string) (portal.Options, *sut) {
 }
 
 // start gives a portal that serves until the test ends.
-func start(t testing.TB) *sut {
-	t.Helper()
-	return startAt(t, filepath.Join(t.TempDir(), "portal.db"))
+func start(tb testing.TB) *sut {
+	tb.Helper()
+	return startAt(tb, filepath.Join(tb.TempDir(), "portal.db"))
 }
 
-func startAt(t testing.TB, path string) *sut {
-	t.Helper()
-	o, s := options(t, path)
-	s.serve(t, o)
+func startAt(tb testing.TB, path string) *sut {
+	tb.Helper()
+	o, s := options(tb, path)
+	s.serve(tb, o)
 	return s
 }
 
 // serve opens and serves a portal until the test ends.
-func (s *sut) serve(t testing.TB, o portal.Options) {
-	t.Helper()
-	p, err := portal.Open(t.Context(), o)
+func (s *sut) serve(tb testing.TB, o portal.Options) {
+	tb.Helper()
+	p, err := portal.Open(tb.Context(), o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s.Portal = p
 	s.Client = &api.Client{BaseURL: p.URL(), HTTP: &http.Client{Transport: &http.Transport{}}}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	done := make(chan error, 1)
 	go func() { done <- p.Serve(ctx) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("Serve: %v", err)
+			tb.Errorf("Serve: %v", err)
 		}
 		if err := p.Close(); err != nil {
-			t.Errorf("Close: %v", err)
+			tb.Errorf("Close: %v", err)
 		}
 		s.HTTP.CloseIdleConnections()
 	})
 }
 
 // reconcile settles what is wanted, as sim/stack does once it has made it so.
-func (s *sut) reconcile(t testing.TB) {
-	t.Helper()
-	intents, err := s.Intents(t.Context())
+func (s *sut) reconcile(tb testing.TB) {
+	tb.Helper()
+	intents, err := s.Intents(tb.Context())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for _, in := range intents {
-		if err := s.Settled(t.Context(), in); err != nil {
-			t.Fatal(err)
+		if err := s.Settled(tb.Context(), in); err != nil {
+			tb.Fatal(err)
 		}
 	}
 }
 
 // environment creates an environment that is ready.
-func (s *sut) environment(t testing.TB, spec api.EnvironmentSpec) api.Environment {
-	t.Helper()
-	e := must(s.CreateEnvironment(t.Context(), spec))(t)
-	s.reconcile(t)
-	return must(s.Environment(t.Context(), e.ID))(t)
+func (s *sut) environment(tb testing.TB, spec api.EnvironmentSpec) api.Environment {
+	tb.Helper()
+	e := must(s.CreateEnvironment(tb.Context(), spec))(tb)
+	s.reconcile(tb)
+	return must(s.Environment(tb.Context(), e.ID))(tb)
 }
 
 // must fails the test on an error.
 func must[T any](v T, err error) func(testing.TB) T {
-	return func(t testing.TB) T {
-		t.Helper()
+	return func(tb testing.TB) T {
+		tb.Helper()
 		if err != nil {
-			t.Fatalf("%v (%+v)", err, err)
+			tb.Fatalf("%v (%+v)", err, err)
 		}
 		return v
 	}
 }
 
 // wait waits for an event that fits, from the first one on.
-func (s *sut) wait(t testing.TB, fits func(sim.Event) bool) sim.Event {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+func (s *sut) wait(tb testing.TB, fits func(sim.Event) bool) sim.Event {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), 10*time.Second)
 	defer cancel()
 	sub := s.bus.Subscribe(0)
 	for {
 		e, err := sub.Next(ctx)
 		if err != nil {
-			t.Fatalf("the event did not come: %v; there were %v", err, whats(s.bus.Since(0)))
+			tb.Fatalf("the event did not come: %v; there were %v", err, whats(s.bus.Since(0)))
 		}
 		if fits(e) {
 			return e
@@ -245,9 +245,9 @@ func whats(events []sim.Event) []string {
 }
 
 // status waits for a change of a DPE's status to a state with that many replicas.
-func (s *sut) status(t testing.TB, to api.State, replicas string, after uint64) sim.Event {
-	t.Helper()
-	return s.wait(t, func(e sim.Event) bool {
+func (s *sut) status(tb testing.TB, to api.State, replicas string, after uint64) sim.Event {
+	tb.Helper()
+	return s.wait(tb, func(e sim.Event) bool {
 		return e.Seq > after && e.What == "dpe status changed" && e.Detail["to"] == string(to) && e.Detail["replicas"] == replicas
 	})
 }

@@ -256,7 +256,7 @@ func (p *Portal) jobsPage(c echo.Context, s api.JobSpec, wrong error) error {
 
 func jobView(j api.Job) ui.Job {
 	v := ui.Job{
-		ID: string(j.ID), State: string(j.State), Source: j.Spec.Bucket + "/" + j.Spec.Key, Engine: string(j.Engine), Error: j.Error,
+		ID: string(j.ID), State: string(j.State), Source: j.Spec.Bucket + "/" + j.Spec.Key, Engine: string(j.Engine), Reason: j.Reason,
 		Attempt: j.Attempt, Created: j.Created,
 	}
 	switch {

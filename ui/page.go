@@ -187,10 +187,10 @@ type JobsPage struct {
 
 // Job is a job in the list.
 type Job struct {
-	ID, State, Source, Engine, Error, Result string
-	Colour                                   string // of the state: "green", "orange", "red"
-	Attempt                                  int
-	Created                                  time.Time
+	ID, State, Source, Engine, Reason, Result string
+	Colour                                    string // of the state: "green", "orange", "red"
+	Attempt                                   int
+	Created                                   time.Time
 }
 
 // Jobs renders an environment's jobs.

@@ -60,7 +60,7 @@ type Job struct {
 	Label    sim.Label       `json:"label,omitempty"`   // of that engine
 	Summary  json.RawMessage `json:"summary,omitempty"` // inline payload of the last event
 	Result   *Object         `json:"result,omitempty"`
-	Error    string          `json:"error,omitempty"` // why it failed, for a person
+	Reason   string          `json:"reason,omitempty"` // why it waits, or why it failed, for a person
 	Created  time.Time       `json:"created"`
 	Started  *time.Time      `json:"started,omitempty"`
 	Finished *time.Time      `json:"finished,omitempty"`

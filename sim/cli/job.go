@@ -83,7 +83,7 @@ func finished(ctx context.Context, c *api.Client, wait *waitFlags, env sim.Envir
 // failure is the error of a job that ended without success.
 func failure(job api.Job) error {
 	if job.State == api.JobFailure || job.State == api.JobKilled {
-		return sim.Errorf(sim.Unavailable, "job %s ended as %s: %s", job.ID, job.State, job.Error)
+		return sim.Errorf(sim.Unavailable, "job %s ended as %s: %s", job.ID, job.State, job.Reason)
 	}
 	return nil
 }
@@ -127,7 +127,7 @@ func newJobGetCommand(a *app) *cobra.Command {
 			if job.Result != nil {
 				row(w, "Result", fmt.Sprintf("%s/%s (%d bytes)", job.Result.Bucket, job.Result.Key, job.Result.SizeBytes))
 			}
-			row(w, "Error", job.Error)
+			row(w, "Reason", job.Reason)
 			row(w, "Summary", string(job.Summary))
 		})
 	})
