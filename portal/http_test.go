@@ -25,9 +25,9 @@ type answer struct {
 }
 
 // send sends a request whose headers are given as "Name: value".
-func (s *sut) send(t testing.TB, method, path, body string, headers ...string) answer {
-	t.Helper()
-	req := must(http.NewRequestWithContext(t.Context(), method, s.URL()+path, strings.NewReader(body)))(t)
+func (s *sut) send(tb testing.TB, method, path, body string, headers ...string) answer {
+	tb.Helper()
+	req := must(http.NewRequestWithContext(tb.Context(), method, s.URL()+path, strings.NewReader(body)))(tb)
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ": ")
 		if name == "Host" {
@@ -36,21 +36,21 @@ func (s *sut) send(t testing.TB, method, path, body string, headers ...string) a
 		req.Header.Set(name, value)
 	}
 	stay := &http.Client{Transport: s.HTTP.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	res := must(stay.Do(req))(t)
+	res := must(stay.Do(req))(tb)
 	defer res.Body.Close()
-	return answer{res.StatusCode, res.Header, string(must(io.ReadAll(res.Body))(t))}
+	return answer{res.StatusCode, res.Header, string(must(io.ReadAll(res.Body))(tb))}
 }
 
 // get reads a page as a browser does.
-func (s *sut) get(t testing.TB, path string) answer {
-	t.Helper()
-	return s.send(t, http.MethodGet, path, "", "Accept: text/html")
+func (s *sut) get(tb testing.TB, path string) answer {
+	tb.Helper()
+	return s.send(tb, http.MethodGet, path, "", "Accept: text/html")
 }
 
 // post sends a form as a browser does.
-func (s *sut) post(t testing.TB, path string, form url.Values) answer {
-	t.Helper()
-	return s.send(t, http.MethodPost, path, form.Encode(), "Accept: text/html", "Content-Type: application/x-www-form-urlencoded",
+func (s *sut) post(tb testing.TB, path string, form url.Values) answer {
+	tb.Helper()
+	return s.send(tb, http.MethodPost, path, form.Encode(), "Accept: text/html", "Content-Type: application/x-www-form-urlencoded",
 		"Origin: "+s.URL(), "Sec-Fetch-Site: same-origin")
 }
 

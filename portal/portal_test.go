@@ -111,8 +111,11 @@ func TestEnvironmentSpecIsChecked(t *testing.T) {
 		"unknown tier":     {api.EnvironmentSpec{Name: "a", Tier: "XL"}, "sizing tier"},
 		"unknown location": {api.EnvironmentSpec{Name: "a", Cloud: "azure", Region: "eu-central-1"}, "aws/eu-central-1"},
 	} {
-		_, err := s.CreateEnvironment(t.Context(), c.spec)
-		t.Run(name, func(t *testing.T) { wantError(t, err, sim.Invalid, c.words) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := s.CreateEnvironment(t.Context(), c.spec)
+			wantError(t, err, sim.Invalid, c.words)
+		})
 	}
 }
 

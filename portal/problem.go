@@ -65,13 +65,17 @@ func (p *Portal) answerError(err error, c echo.Context) {
 	id := c.Response().Header().Get(echo.HeaderXRequestID)
 	code := status(kind)
 	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
-	body, mediaType := []byte(nil), api.ProblemType
-	var e error
+	var (
+		body      []byte
+		mediaType string
+		e         error
+	)
 	if wantsPage(c.Request()) {
 		mediaType = echo.MIMETextHTMLCharsetUTF8
 		body, e = ui.Problem(ui.ProblemPage{Frame: ui.Frame{Title: http.StatusText(code)}, Detail: msg, Help: help, RequestID: id})
 	} else {
 		leaveGone(c, kind)
+		mediaType = api.ProblemType
 		body, e = json.Marshal(api.Problem{
 			Type: "about:blank", Title: http.StatusText(code), Status: code, Detail: msg, Kind: kind.String(), Help: help, RequestID: id,
 		})

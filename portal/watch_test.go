@@ -63,7 +63,7 @@ func TestStatusFollowsWhatIsConnected(t *testing.T) {
 	}
 }
 
-func TestWhatWasSeenSurvivesARestart(t *testing.T) {
+func TestWhatWasSeenSurvivesARestart(t *testing.T) { //nolint:tparallel // the second run follows the first
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "portal.db")
 	var d api.DPE

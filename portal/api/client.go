@@ -67,8 +67,10 @@ func (c *Client) open(ctx context.Context, r call) (*http.Response, error) {
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("%s: %w", op, ctx.Err())
 		}
-		return nil, &sim.Error{Op: op, Kind: sim.Unavailable, Msg: "the portal at " + c.BaseURL + " cannot be reached",
-			Help: "check that dpesim is up, and the address", Err: err}
+		return nil, &sim.Error{
+			Op: op, Kind: sim.Unavailable, Msg: "the portal at " + c.BaseURL + " cannot be reached",
+			Help: "check that dpesim is up, and the address", Err: err,
+		}
 	}
 	if res.StatusCode >= http.StatusMultipleChoices && res.StatusCode != r.also {
 		defer func() { _ = res.Body.Close() }()
@@ -110,11 +112,12 @@ func (c *Client) text(ctx context.Context, r call) ([]byte, error) {
 
 // environmentPath gives the path of an environment, or of something below it.
 func environmentPath(env sim.EnvironmentID, below ...string) string {
-	p := Prefix + "/environments/" + url.PathEscape(string(env))
+	var p strings.Builder
+	p.WriteString(Prefix + "/environments/" + url.PathEscape(string(env)))
 	for _, s := range below {
-		p += "/" + url.PathEscape(s)
+		p.WriteString("/" + url.PathEscape(s))
 	}
-	return p
+	return p.String()
 }
 
 // Organisation gives the organisation with its contract, licence and usage.

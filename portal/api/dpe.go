@@ -1,7 +1,7 @@
 package api
 
 import (
-	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/dpesim/dpesim/sim"
@@ -38,7 +38,7 @@ type DPE struct {
 func (d DPE) ETag() string { return ETag(d.Revision) }
 
 // ETag is the entity tag of a revision.
-func ETag(revision int64) string { return fmt.Sprintf("%q", fmt.Sprint(revision)) }
+func ETag(revision int64) string { return `"` + strconv.FormatInt(revision, 10) + `"` }
 
 // State says how a DPE's installation is going.
 //

@@ -39,7 +39,7 @@ func (c *Client) Events(ctx context.Context, f EventFilter) ([]sim.Event, error)
 	return get[[]sim.Event](ctx, c, call{method: http.MethodGet, path: Prefix + "/events", query: f.query()})
 }
 
-// ErrStop, returned by the function given to [Client.Follow], ends it without an error.
+// ErrStop ends [Client.Follow] without an error when the function given to it returns it.
 var ErrStop = errors.New("stop following")
 
 // Follow calls each with the remembered events and then with every new one as it happens. It returns nil when the portal

@@ -40,8 +40,10 @@ func readProblem(op string, res *http.Response) error {
 		}
 		return e
 	}
-	return &sim.Error{Op: op, Kind: kindOfStatus(res.StatusCode), Msg: "the server answered " + res.Status,
-		Help: "check that the address is that of a dpesim portal"}
+	return &sim.Error{
+		Op: op, Kind: kindOfStatus(res.StatusCode), Msg: "the server answered " + res.Status,
+		Help: "check that the address is that of a dpesim portal",
+	}
 }
 
 func kindOfStatus(status int) sim.Kind {

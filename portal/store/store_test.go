@@ -21,15 +21,15 @@ import (
 
 var epoch = time.Date(2026, 3, 4, 9, 0, 0, 0, time.UTC)
 
-func open(t testing.TB, path string) *store.DB {
-	t.Helper()
-	db, err := store.Open(t.Context(), path, clock.NewFrozen(epoch))
+func open(tb testing.TB, path string) *store.DB {
+	tb.Helper()
+	db, err := store.Open(tb.Context(), path, clock.NewFrozen(epoch))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := db.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return db
@@ -52,22 +52,22 @@ func dpe(env sim.EnvironmentID, label string, replicas, n int) store.DPE {
 	}
 }
 
-func settle(t testing.TB, db *store.DB) {
-	t.Helper()
-	wanted, err := db.Wanted(t.Context())
+func settle(tb testing.TB, db *store.DB) {
+	tb.Helper()
+	wanted, err := db.Wanted(tb.Context())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for _, w := range wanted {
-		if _, err := db.Settle(t.Context(), w.Environment.ID, w.Environment.Generation); err != nil {
-			t.Fatal(err)
+		if _, err := db.Settle(tb.Context(), w.Environment.ID, w.Environment.Generation); err != nil {
+			tb.Fatal(err)
 		}
 	}
 }
 
 // TestWhatIsWantedSurvivesACrash ends the process, as far as the database can tell, after each step and before anything was
 // settled: what is wanted is the same afterwards.
-func TestWhatIsWantedSurvivesACrash(t *testing.T) {
+func TestWhatIsWantedSurvivesACrash(t *testing.T) { //nolint:tparallel // the steps follow one another
 	t.Parallel()
 	ctx := t.Context()
 	path := filepath.Join(t.TempDir(), "portal.db")
