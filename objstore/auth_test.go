@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/xml"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -227,9 +228,7 @@ func (f *fixture) do(tb testing.TB, method, url string, body io.Reader, h http.H
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for k, v := range h {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, h)
 	return f.send(tb, req)
 }
 
@@ -254,9 +253,7 @@ func (f *fixture) signed(tb testing.TB, c objstore.Credential, method, path, dig
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for k, v := range h {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, h)
 	req.Header.Set("X-Amz-Content-Sha256", digest)
 	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
 	err = signer.SignHTTP(tb.Context(), aws.Credentials{AccessKeyID: c.AccessKey, SecretAccessKey: c.SecretKey.Reveal()}, req, digest, "s3", objstore.DefaultRegion, f.clock.Now())
@@ -312,13 +309,14 @@ func TestErrorsAreS3Documents(t *testing.T) {
 	req := f.signed(t, operator, http.MethodGet, "/none/key", digestOf(nil), nil, nil)
 	status, body, h := f.send(t, req)
 	var e struct {
-		XMLName                            xml.Name `xml:"Error"`
-		Code, Message, Resource, RequestId string   //nolint:revive // the element's name
+		XMLName                 xml.Name `xml:"Error"`
+		Code, Message, Resource string
+		RequestID               string `xml:"RequestId"`
 	}
 	if err := xml.Unmarshal([]byte(body), &e); err != nil {
 		t.Fatalf("%v in %q", err, body)
 	}
-	if status != 404 || e.Code != "NoSuchBucket" || e.Resource != "/none/key" || e.RequestId == "" || e.RequestId != h.Get("X-Amz-Request-Id") || h.Get("Content-Type") != "application/xml" {
+	if status != 404 || e.Code != "NoSuchBucket" || e.Resource != "/none/key" || e.RequestID == "" || e.RequestID != h.Get("X-Amz-Request-Id") || h.Get("Content-Type") != "application/xml" {
 		t.Errorf("got %d %+v %v", status, e, h)
 	}
 	for _, x := range []struct{ method, path, code string }{

@@ -50,13 +50,13 @@ func encode(data []byte, chunk int, s *chunkSigner, trailers ...string) string {
 			b.WriteString("\r\n")
 		}
 	}
-	covered := ""
+	var covered []byte
 	for _, t := range trailers {
 		b.WriteString(t + "\r\n")
-		covered += t + "\n"
+		covered = append(covered, t+"\n"...)
 	}
-	if s != nil && covered != "" {
-		sum := sha256.Sum256([]byte(covered))
+	if s != nil && covered != nil {
+		sum := sha256.Sum256(covered)
 		b.WriteString(trailerSignature + ":" + s.trailer(hex.EncodeToString(sum[:])) + "\r\n")
 	}
 	return b.String() + "\r\n"

@@ -34,7 +34,7 @@ func TestCrashChild(t *testing.T) {
 	}
 	f := start(t, dir)
 	f.bucket(t, "results")
-	fmt.Println("serving", f.url) //nolint:forbidigo // to the parent
+	fmt.Println("serving", f.url) // to the parent
 	<-t.Context().Done()          // never: it is killed
 }
 
