@@ -97,15 +97,13 @@ func (l *ledger) again() {
 	l.wakeLocked()
 }
 
-// clear drops everything and returns how many attempts that were.
-func (l *ledger) clear() int {
+// clear drops everything.
+func (l *ledger) clear() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := len(l.open)
 	for len(l.open) > 0 {
 		l.removeLocked(0)
 	}
-	return n
 }
 
 // jobs lists the ids of the open attempts.

@@ -151,8 +151,11 @@ func (c *column) infer() (Type, float64) {
 		t Type
 		n int64
 	}{
-		{Integer, c.integers}, {Decimal, c.integers + c.decimals}, {Boolean, c.booleans},
-		{Date, c.dates}, {DateTime, c.dates + c.dateTimes},
+		{Integer, c.integers},
+		{Decimal, c.integers + c.decimals},
+		{Boolean, c.booleans},
+		{Date, c.dates},
+		{DateTime, c.dates + c.dateTimes},
 	} {
 		if k.n > most {
 			best, most = k.t, k.n

@@ -22,11 +22,11 @@ import (
 	"github.com/dpesim/dpesim/sim"
 )
 
-func run(t testing.TB, text string, o profile.Options) *profile.Result {
-	t.Helper()
-	r, err := profile.Profile(t.Context(), strings.NewReader(text), o)
+func run(tb testing.TB, text string, o profile.Options) *profile.Result {
+	tb.Helper()
+	r, err := profile.Profile(tb.Context(), strings.NewReader(text), o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return r
 }
@@ -76,7 +76,7 @@ func TestFormsOfCSV(t *testing.T) {
 		"commas in quotes": {"a;b\n\"1,2,3\";x\n\"4,5,6\";x\n", ";", 2, 0, "a|b", "x"},
 		"ragged":           {"a,b\n1\n2,x,y\n3,x\n", ",", 3, 2, "a|b", "x"},
 		"no last newline":  {"a,b\n1,x", ",", 1, 0, "a|b", "x"},
-		"one column":       {"a\nx\nx\n", ",", 2, 0, "a", "x"},
+		"one column":       {"a\nx\ny\n", ",", 2, 0, "a", "x"},
 		"header only":      {"a,,c\n", ",", 0, 0, "a|column_2|c", ""},
 		"stray quote":      {"a,b\n1,x\"y\n", ",", 1, 0, "a|b", "x\"y"},
 	} {

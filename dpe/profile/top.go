@@ -76,6 +76,7 @@ func (h leastFirst) Less(i, j int) bool {
 	}
 	return h[i].seq < h[j].seq
 }
+
 func (h leastFirst) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].index, h[j].index = i, j
