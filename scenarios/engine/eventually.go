@@ -65,7 +65,7 @@ func (sh *shell) rewrite(_ context.Context, args []string) ([]string, error) {
 	}
 	limit, err := time.ParseDuration(args[1])
 	if err != nil || limit <= 0 {
-		return []string{trialWord, "usage", word, fmt.Sprintf("%q is no duration like 30s; usage: %s %s", args[1], word, usage)}, nil
+		return []string{trialWord, "usage", word, fmt.Sprintf("%q is no duration like 30s; usage: %s %s", args[1], word, usage)}, nil //nolint:nilerr // said by the word itself
 	}
 	var quoted []string
 	for _, arg := range args[2:] {

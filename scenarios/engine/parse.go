@@ -84,8 +84,10 @@ func (p *parser) takeProse(upTo int) {
 	p.from = max(p.from, upTo)
 }
 
-// lineStart and lineEnd give where the line around offset begins, and where the next one does.
+// lineStart gives where the line around offset begins.
 func (p *parser) lineStart(offset int) int { return 1 + bytes.LastIndexByte(p.src[:offset], '\n') }
+
+// lineEnd gives where the line after the one around offset begins.
 func (p *parser) lineEnd(offset int) int {
 	if i := bytes.IndexByte(p.src[offset:], '\n'); i >= 0 {
 		return offset + i + 1
@@ -210,7 +212,7 @@ func checkFileName(name string) error {
 	case strings.ContainsAny(name, "\\:\x00"):
 		return errors.New(`a name has no backslash and no colon: it must be one on every system`)
 	case path.IsAbs(name) || !filepath.IsLocal(filepath.FromSlash(name)):
-		return errors.New("the file must lie inside the scenario's working directory: no absolute path, no ..")
+		return errors.New("the file must lie inside the scenario's working directory: neither an absolute path nor .. leads there")
 	case path.Clean(name) != name || name == ".":
 		return fmt.Errorf("write it as %s", path.Clean(name))
 	}

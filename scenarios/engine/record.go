@@ -59,14 +59,14 @@ func (sh *shell) record(ctx context.Context, c verb.Call) error {
 			err = errors.Join(err, &verb.ExitError{Code: 1})
 		default:
 			stop()
-			<-ended
+			<-ended //nolint:errcheck // it was told to end
 		}
 	case werr := <-ended:
 		fmt.Fprintf(c.Stderr, "record: %s ended (%v) before it printed anything; %s was not started\n", watch[0], werr, command[0])
 		err = &verb.ExitError{Code: 1}
 	case <-early.Done():
 		stop()
-		<-ended
+		<-ended //nolint:errcheck // it was told to end
 		fmt.Fprintf(c.Stderr, "record: %s printed nothing for %s; %s was not started\n", watch[0], recordStart, command[0])
 		err = &verb.ExitError{Code: 1}
 	}

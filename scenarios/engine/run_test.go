@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/dpesim/dpesim/scenarios/engine"
 	"github.com/dpesim/dpesim/scenarios/verb"
@@ -91,9 +94,7 @@ func play(t *testing.T, s *engine.Scenario, o engine.Options) (*record, error) {
 			return sim.Errorf(sim.Conflict, "it is taken")
 		},
 	}
-	for name, v := range o.Verbs {
-		verbs[name] = v
-	}
+	maps.Copy(verbs, o.Verbs)
 	o.Verbs = verbs
 	err := engine.Run(t.Context(), s, o)
 	if (r.end.Err == nil) != (err == nil) {
@@ -235,10 +236,11 @@ func TestFinallyRunsTheBegunStepsLastFirst(t *testing.T) {
 	}
 	var got []string
 	for _, f := range r.finished {
-		got = append(got, fmt.Sprintf("%s %t %t", f.Name, f.Finally, f.Err == nil))
+		got = append(got, fmt.Sprintf("%s finally=%t ok=%t", f.Name, f.Finally, f.Err == nil))
 	}
-	if want := "One false true, Two false false, Two true false, One true true"; strings.Join(got, ", ") != want {
-		t.Errorf("got %v, want %v", got, want)
+	want := []string{"One finally=false ok=true", "Two finally=false ok=false", "Two finally=true ok=false", "One finally=true ok=true"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
 	}
 	r, err = play(t, parsed(t, "## One", "~~~sh finally", "code 3", "~~~"), engine.Options{})
 	stepError(t, err, 6)

@@ -99,7 +99,7 @@ func (sh *shell) fence(ctx context.Context, f Fence) (line int, err error) {
 		if ctx.Err() != nil {
 			return line, ctx.Err()
 		}
-		if status, ok := interp.IsExitStatus(err); ok {
+		if status, ok := errors.AsType[interp.ExitStatus](err); ok {
 			return line, &CommandError{Command: source(stmt), Code: int(status)}
 		}
 		if err != nil {

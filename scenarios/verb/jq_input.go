@@ -179,7 +179,8 @@ func slurped(in gojq.Iter, text bool) gojq.Iter {
 			return nil, false
 		}
 		done = true
-		all, joined := []any{}, ""
+		var joined strings.Builder
+		all := []any{}
 		for {
 			v, ok := in.Next()
 			if !ok {
@@ -189,12 +190,12 @@ func slurped(in gojq.Iter, text bool) gojq.Iter {
 				return err, true
 			}
 			if s, ok := v.(string); ok && text {
-				joined += s
+				joined.WriteString(s)
 			}
 			all = append(all, v)
 		}
 		if text {
-			return joined, true
+			return joined.String(), true
 		}
 		return all, true
 	})

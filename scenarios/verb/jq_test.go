@@ -56,7 +56,7 @@ func TestJQ(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var args []string
-			for _, arg := range strings.Split(strings.ReplaceAll(tt.args, `\|`, "\x00"), "|") {
+			for arg := range strings.SplitSeq(strings.ReplaceAll(tt.args, `\|`, "\x00"), "|") {
 				args = append(args, strings.ReplaceAll(arg, "\x00", "|"))
 			}
 			out, errs, err := call(t, verb.JQ, verb.Call{Args: args, Dir: dir, Stdin: strings.NewReader(tt.in), Env: []string{"WHO=me"}})

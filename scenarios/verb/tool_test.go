@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -70,7 +71,7 @@ func TestHelmCallsDoNotLeakIntoEachOther(t *testing.T) {
 	t.Parallel()
 	dir := chart(t)
 	for i := range 4 {
-		t.Run(fmt.Sprint(i), func(t *testing.T) {
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
 			t.Parallel()
 			c := verb.Call{Dir: dir, Args: []string{"template", "rel", "small", "--set", "word=x"}}
 			want := "namespace: default"

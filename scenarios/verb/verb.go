@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -29,8 +30,8 @@ type Call struct {
 
 // Getenv gives the value of an environment variable of the call, "" if it is not set.
 func (c Call) Getenv(name string) string {
-	for i := len(c.Env) - 1; i >= 0; i-- {
-		if n, v, ok := strings.Cut(c.Env[i], "="); ok && n == name {
+	for _, entry := range slices.Backward(c.Env) {
+		if n, v, ok := strings.Cut(entry, "="); ok && n == name {
 			return v
 		}
 	}
