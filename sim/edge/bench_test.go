@@ -11,6 +11,7 @@ import (
 
 // serveBytes answers each TLS connection of ln: n bytes read, then one byte sent.
 func serveBytes(b *testing.B, ln net.Listener, cfg *tls.Config, n int64) {
+	b.Helper()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -34,6 +35,7 @@ func serveBytes(b *testing.B, ln net.Listener, cfg *tls.Config, n int64) {
 
 // once is a whole connection: dial, handshake, send, answer.
 func once(b *testing.B, addr string, cfg *tls.Config, payload []byte, n int64) {
+	b.Helper()
 	raw, err := direct(context.Background(), "tcp", addr)
 	if err != nil {
 		b.Fatal(err)
@@ -53,6 +55,7 @@ func once(b *testing.B, addr string, cfg *tls.Config, payload []byte, n int64) {
 // benchmarkRatio alternates between the edge and a plain TLS listener and reports how much longer the edge takes (x/direct, 1 is
 // no difference), so that the machine's noise hits both.
 func benchmarkRatio(b *testing.B, n int64, chunk int) {
+	b.Helper()
 	const host = "a.localhost"
 	r := start(b)
 	plain, err := net.Listen("tcp", "127.0.0.1:0")

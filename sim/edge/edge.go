@@ -164,7 +164,7 @@ func (e *Edge) accept(ln *net.TCPListener, internal bool) error {
 			}
 			e.opt.Log.Warn("connection was not accepted", "addr", ln.Addr().String(), "err", err)
 			if machine.Sleep(e.ctx, 20*time.Millisecond) != nil {
-				return nil
+				return nil //nolint:nilerr // being closed is no failure
 			}
 		}
 	}

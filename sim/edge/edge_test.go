@@ -33,8 +33,8 @@ type rig struct {
 	ca     *pki.CA
 }
 
-func start(t testing.TB, change ...func(*edge.Options)) *rig {
-	t.Helper()
+func start(tb testing.TB, change ...func(*edge.Options)) *rig {
+	tb.Helper()
 	c := clock.NewFrozen(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 	r := &rig{clock: c, bus: event.New(c, 0), faults: fault.New(c, draw.New(1))}
 	opt := edge.Options{Addr: "127.0.0.1:0", Flag: "--tls", Clock: c, Bus: r.bus, Faults: r.faults}
@@ -42,39 +42,39 @@ func start(t testing.TB, change ...func(*edge.Options)) *rig {
 		f(&opt)
 	}
 	var err error
-	if r.ca, err = pki.Open(t.TempDir(), c); err != nil {
-		t.Fatal(err)
+	if r.ca, err = pki.Open(tb.TempDir(), c); err != nil {
+		tb.Fatal(err)
 	}
-	if r.Edge, err = edge.Open(t.Context(), opt); err != nil {
-		t.Fatal(err)
+	if r.Edge, err = edge.Open(tb.Context(), opt); err != nil {
+		tb.Fatal(err)
 	}
 	served := make(chan error, 1)
 	go func() { served <- r.Serve(context.Background()) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := r.Close(); err != nil {
-			t.Errorf("close: %v", err)
+			tb.Errorf("close: %v", err)
 		}
 		if err := <-served; err != nil {
-			t.Errorf("serve: %v", err)
+			tb.Errorf("serve: %v", err)
 		}
 	})
 	return r
 }
 
-func (r *rig) listen(t testing.TB, host string, env sim.EnvironmentID) net.Listener {
-	t.Helper()
+func (r *rig) listen(tb testing.TB, host string, env sim.EnvironmentID) net.Listener {
+	tb.Helper()
 	ln, err := r.Listen(host, env)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return ln
 }
 
 // echo serves TLS for host: every connection gets the address it comes from as a line, then its own bytes back, and the end of
 // them as an end.
-func (r *rig) echo(t testing.TB, host string, env sim.EnvironmentID) net.Listener {
-	t.Helper()
-	ln := r.listen(t, host, env)
+func (r *rig) echo(tb testing.TB, host string, env sim.EnvironmentID) net.Listener {
+	tb.Helper()
+	ln := r.listen(tb, host, env)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -93,7 +93,7 @@ func (r *rig) echo(t testing.TB, host string, env sim.EnvironmentID) net.Listene
 			})
 		}
 	})
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = r.Close()
 		wg.Wait()
 	})
@@ -108,8 +108,8 @@ func direct(ctx context.Context, network, addr string) (net.Conn, error) {
 }
 
 // client makes a TLS connection for host and reads the line with the source address.
-func (r *rig) client(t testing.TB, dial dialFunc, addr, host string) (*tls.Conn, *bufio.Reader, string, error) {
-	t.Helper()
+func (r *rig) client(tb testing.TB, dial dialFunc, addr, host string) (*tls.Conn, *bufio.Reader, string, error) {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	raw, err := dial(ctx, "tcp", addr)
@@ -117,7 +117,7 @@ func (r *rig) client(t testing.TB, dial dialFunc, addr, host string) (*tls.Conn,
 		return nil, nil, "", err
 	}
 	c := tls.Client(raw, &tls.Config{RootCAs: r.ca.Pool(), ServerName: host, Time: r.clock.Now, InsecureSkipVerify: host == ""})
-	t.Cleanup(func() { _ = raw.Close() })
+	tb.Cleanup(func() { _ = raw.Close() })
 	if err := c.HandshakeContext(ctx); err != nil {
 		return nil, nil, "", err
 	}
@@ -127,15 +127,15 @@ func (r *rig) client(t testing.TB, dial dialFunc, addr, host string) (*tls.Conn,
 }
 
 // wait gives the next event of that name after seq.
-func (r *rig) wait(t testing.TB, after uint64, what string) sim.Event {
-	t.Helper()
+func (r *rig) wait(tb testing.TB, after uint64, what string) sim.Event {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	s := r.bus.Subscribe(after)
 	for {
 		e, err := s.Next(ctx)
 		if err != nil {
-			t.Fatalf("no event %q: %v", what, err)
+			tb.Fatalf("no event %q: %v", what, err)
 		}
 		if e.What == what {
 			return e
@@ -143,26 +143,26 @@ func (r *rig) wait(t testing.TB, after uint64, what string) sim.Event {
 	}
 }
 
-func (r *rig) refused(t testing.TB, after uint64, want edge.Reason) sim.Event {
-	t.Helper()
-	e := r.wait(t, after, "connection refused")
+func (r *rig) refused(tb testing.TB, after uint64, want edge.Reason) sim.Event {
+	tb.Helper()
+	e := r.wait(tb, after, "connection refused")
 	if e.Detail["reason"] != string(want) || e.Part != sim.PartEdge {
-		t.Fatalf("event %+v, want reason %q", e, want)
+		tb.Fatalf("event %+v, want reason %q", e, want)
 	}
 	if r.Counters().Refused[want] == 0 {
-		t.Errorf("refusal %q was not counted: %+v", want, r.Counters())
+		tb.Errorf("refusal %q was not counted: %+v", want, r.Counters())
 	}
 	return e
 }
 
 // eventually waits for a condition that no event tells.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	for machine := clock.New(); !ok(); {
 		if err := machine.Sleep(ctx, time.Millisecond); err != nil {
-			t.Fatalf("never: %s", what)
+			tb.Fatalf("never: %s", what)
 		}
 	}
 }
@@ -254,7 +254,7 @@ func TestARoutesConnectionIsAWholeConnection(t *testing.T) {
 	if err := c.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := raw.Read(got); err != io.EOF {
+	if _, err := raw.Read(got); !errors.Is(err, io.EOF) {
 		t.Errorf("the client does not see the half-close: %v", err)
 	}
 	if _, err := raw.Write([]byte("more")); err != nil {
@@ -452,8 +452,8 @@ func TestServeReturnsNilWhenItsContextEnds(t *testing.T) {
 }
 
 // helloOf gives the bytes of a real client's hello.
-func helloOf(t testing.TB, host string) []byte {
-	t.Helper()
+func helloOf(tb testing.TB, host string) []byte {
+	tb.Helper()
 	a, b := net.Pipe()
 	defer a.Close()
 	done := make(chan struct{})
@@ -465,11 +465,11 @@ func helloOf(t testing.TB, host string) []byte {
 	}()
 	head := make([]byte, 5)
 	if _, err := io.ReadFull(a, head); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	body := make([]byte, int(head[3])<<8|int(head[4]))
 	if _, err := io.ReadFull(a, body); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	_ = a.Close()
 	<-done

@@ -27,7 +27,7 @@ func listenTCP(ctx context.Context, addr, flag string) (*net.TCPListener, error)
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
-		return nil, explainListen(addr, flag, err)
+		return nil, explainListen(ctx, addr, flag, err)
 	}
 	tcp, ok := ln.(*net.TCPListener)
 	if !ok {
@@ -38,27 +38,27 @@ func listenTCP(ctx context.Context, addr, flag string) (*net.TCPListener, error)
 
 // Winsock's codes, which package syscall does not map to its own.
 const (
-	wsaAccess       syscall.Errno = 10013
-	wsaAddrInUse    syscall.Errno = 10048
-	wsaAddrNotAvail syscall.Errno = 10049
+	errWSAAccess       syscall.Errno = 10013
+	errWSAAddrInUse    syscall.Errno = 10048
+	errWSAAddrNotAvail syscall.Errno = 10049
 )
 
-func explainListen(addr, flag string, err error) error {
+func explainListen(ctx context.Context, addr, flag string, err error) error {
 	is := func(unix, windows syscall.Errno) bool {
 		return errors.Is(err, unix) || runtime.GOOS == "windows" && errors.Is(err, windows)
 	}
 	const op = "sim/edge.ListenTCP"
 	switch {
-	case is(syscall.EADDRINUSE, wsaAddrInUse):
-		return &sim.Error{Op: op, Kind: sim.Conflict, Err: err, Msg: taken(addr), Help: otherPort("stop it, or choose another port", flag)}
-	case is(syscall.EACCES, wsaAccess):
+	case is(syscall.EADDRINUSE, errWSAAddrInUse):
+		return &sim.Error{Op: op, Kind: sim.Conflict, Err: err, Msg: taken(ctx, addr), Help: otherPort("stop it, or choose another port", flag)}
+	case is(syscall.EACCES, errWSAAccess):
 		return &sim.Error{
-			Op: op, Kind: sim.Forbidden, Err: err, Msg: fmt.Sprintf("this user may not listen on %s", addr),
+			Op: op, Kind: sim.Forbidden, Err: err, Msg: "this user may not listen on " + addr,
 			Help: otherPort("choose a port above 1023", flag),
 		}
-	case is(syscall.EADDRNOTAVAIL, wsaAddrNotAvail):
+	case is(syscall.EADDRNOTAVAIL, errWSAAddrNotAvail):
 		return &sim.Error{
-			Op: op, Kind: sim.Invalid, Err: err, Msg: fmt.Sprintf("%s is no address of this machine", addr),
+			Op: op, Kind: sim.Invalid, Err: err, Msg: addr + " is no address of this machine",
 			Help: otherPort("use 127.0.0.1, or an address of this machine", flag),
 		}
 	}
@@ -78,7 +78,7 @@ func otherPort(what, flag string) string {
 	return fmt.Sprintf("%s: %s 127.0.0.1:0 takes a free one", what, flag)
 }
 
-func taken(addr string) string {
+func taken(ctx context.Context, addr string) string {
 	host, port, _ := net.SplitHostPort(addr) // addr was good enough to be tried
 	s := fmt.Sprintf("port %s on %s is taken", port, host)
 	if host == "" {
@@ -86,7 +86,7 @@ func taken(addr string) string {
 	}
 	ap, err := netip.ParseAddrPort(addr)
 	if err != nil { // a name, or no host: any address of that port
-		n, err := net.LookupPort("tcp", port)
+		n, err := net.DefaultResolver.LookupPort(ctx, "tcp", port)
 		if err != nil {
 			return s
 		}

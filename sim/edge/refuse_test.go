@@ -20,15 +20,15 @@ import (
 )
 
 // exchange sends b and gives all that comes back.
-func (r *rig) exchange(t testing.TB, addr string, b []byte) ([]byte, error) {
-	t.Helper()
-	c, err := direct(t.Context(), "tcp", addr)
+func (r *rig) exchange(tb testing.TB, addr string, b []byte) ([]byte, error) {
+	tb.Helper()
+	c, err := direct(tb.Context(), "tcp", addr)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer c.Close()
 	if _, err := c.Write(b); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return io.ReadAll(c)
 }
@@ -100,11 +100,11 @@ func TestTheReasonOfWhatIsNoHello(t *testing.T) {
 }
 
 // advanceUntil moves the clock by steps of d until done says something: where the edge's timer starts cannot be seen.
-func (r *rig) advanceUntil(t testing.TB, d time.Duration, done <-chan error) (result error) {
-	t.Helper()
-	eventually(t, "the end", func() bool {
-		if err := r.clock.Advance(t.Context(), d); err != nil {
-			t.Fatal(err)
+func (r *rig) advanceUntil(tb testing.TB, d time.Duration, done <-chan error) (result error) {
+	tb.Helper()
+	eventually(tb, "the end", func() bool {
+		if err := r.clock.Advance(tb.Context(), d); err != nil {
+			tb.Fatal(err)
 		}
 		select {
 		case result = <-done:
