@@ -2,10 +2,10 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -109,7 +109,7 @@ func (p *process) kill() {
 // install adds a DPE and installs it with the linked-in helm, by hand as an operator would.
 func (p *process) install(env, name, label, release string, replicas int) {
 	p.tb.Helper()
-	p.run("dpe", "add", env, name, "--replicas", fmt.Sprint(replicas))
+	p.run("dpe", "add", env, name, "--replicas", strconv.Itoa(replicas))
 	p.write("values.yaml", p.run("dpe", "values", env, label))
 	e, err := stack.ReadEndpoints(p.file)
 	if err != nil {

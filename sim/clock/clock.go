@@ -273,15 +273,18 @@ func (q queue) Less(i, j int) bool {
 	}
 	return q[i].seq < q[j].seq
 }
+
 func (q queue) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
 	q[i].index, q[j].index = i, j
 }
+
 func (q *queue) Push(x any) {
 	t := x.(*Timer)
 	t.index = len(*q)
 	*q = append(*q, t)
 }
+
 func (q *queue) Pop() any {
 	old := *q
 	t := old[len(old)-1]

@@ -18,10 +18,10 @@ import (
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func advance(t testing.TB, c *clock.Clock, d time.Duration) {
-	t.Helper()
+func advance(tb testing.TB, c *clock.Clock, d time.Duration) {
+	tb.Helper()
 	if err := c.Advance(context.Background(), d); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -28,10 +29,10 @@ func newSet(seed uint64) (*fault.Set, *clock.Clock) {
 	return fault.New(c, draw.New(seed)), c
 }
 
-func arm(t testing.TB, s *fault.Set, f fault.Fault) {
-	t.Helper()
+func arm(tb testing.TB, s *fault.Set, f fault.Fault) {
+	tb.Helper()
 	if err := s.Arm(f); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -138,17 +139,18 @@ func TestAFaultMatchesItsScope(t *testing.T) {
 
 func TestProbabilityIsDrawnFromTheSeed(t *testing.T) {
 	t.Parallel()
-	run := func(seed uint64) (hits string) {
+	run := func(seed uint64) string {
+		var hits strings.Builder
 		s, _ := newSet(seed)
 		arm(t, s, fault.Fault{Name: "a", Point: put, Probability: 0.3, Err: errBroken})
 		for range 2000 {
 			if s.At(t.Context(), put, fault.Scope{}) != nil {
-				hits += "x"
+				hits.WriteByte('x')
 			} else {
-				hits += "."
+				hits.WriteByte('.')
 			}
 		}
-		return hits
+		return hits.String()
 	}
 	one := run(1)
 	if one != run(1) {

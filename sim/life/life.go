@@ -107,9 +107,9 @@ func (g *Group) Serve(ctx context.Context) error {
 func (g *Group) Remove(name string) error {
 	g.mu.Lock()
 	var m *member
-	for i := len(g.members) - 1; i >= 0; i-- {
-		if g.members[i].Name == name {
-			m = g.members[i]
+	for i, candidate := range slices.Backward(g.members) {
+		if candidate.Name == name {
+			m = candidate
 			g.removals.Add(1)
 			g.members = append(g.members[:i:i], g.members[i+1:]...)
 			break

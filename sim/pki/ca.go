@@ -63,7 +63,7 @@ func Open(dir string, c *clock.Clock) (*CA, error) {
 		return nil, fmt.Errorf("read the CA: %w", err)
 	}
 	if keyPEM == nil && certPEM != nil {
-		return nil, broken(certPath, fmt.Sprintf("there is a certificate but no key %s", keyPath), nil)
+		return nil, broken(certPath, "there is a certificate but no key "+keyPath, nil)
 	}
 	ca := &CA{clock: c, pem: certPEM, leaves: map[string]leaf{}}
 	var err error

@@ -295,7 +295,7 @@ func manifest(t *testing.T, c *http.Client, url string) map[string]any {
 		t.Fatal(err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	if res.StatusCode != 200 || res.Header.Get("Content-Type") != "application/vnd.oci.image.manifest.v1+json" {
+	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "application/vnd.oci.image.manifest.v1+json" {
 		t.Errorf("manifest: %d %s", res.StatusCode, res.Header.Get("Content-Type"))
 	}
 	var out map[string]any

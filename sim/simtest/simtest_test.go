@@ -2,6 +2,7 @@ package simtest_test
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/dpesim/dpesim/portal/api"
@@ -13,7 +14,7 @@ import (
 func TestTwentySimulatorsInOneProcess(t *testing.T) {
 	t.Parallel()
 	for i := range 20 {
-		t.Run(fmt.Sprint(i), func(t *testing.T) {
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
 			t.Parallel()
 			s := simtest.Start(t)
 			name := fmt.Sprintf("Environment %d", i)
