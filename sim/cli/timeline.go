@@ -42,7 +42,7 @@ func newTimelineCommand(a *app) *cobra.Command {
 			return output.print(a.Stdout, e, func(w *tabwriter.Writer) { eventRow(w, e) })
 		})
 		if ctx.Err() != nil {
-			return nil // Ctrl-C is how following ends
+			return nil //nolint:nilerr // Ctrl-C is how following ends
 		}
 		return err
 	})

@@ -65,7 +65,7 @@ func (a *app) writeEndpoints(e stack.Endpoints) (remove func() error, err error)
 	}
 	return func() error {
 		if now, err := stack.ReadEndpoints(path); err != nil || now.PID != e.PID || now.Portal != e.Portal {
-			return nil // somebody else's by now
+			return nil //nolint:nilerr // gone, or not what was written: somebody else's by now
 		}
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove the endpoints file: %w", err)
