@@ -1,0 +1,24 @@
+package simtest
+
+import (
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Require finds a program that a test needs beyond Go and gives its path. Where it is not installed the test is skipped
+// with the reason, unless DPESIM_TEST_REQUIRE, a list separated by commas, names the program: then the test fails.
+func Require(tb testing.TB, program string) string {
+	tb.Helper()
+	path, err := exec.LookPath(program)
+	if err == nil {
+		return path
+	}
+	if slices.Contains(strings.Split(os.Getenv("DPESIM_TEST_REQUIRE"), ","), program) {
+		tb.Fatalf("%s is required here (DPESIM_TEST_REQUIRE) and not installed: %v", program, err)
+	}
+	tb.Skipf("%s is not installed: %v", program, err)
+	return ""
+}
