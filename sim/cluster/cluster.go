@@ -18,6 +18,7 @@ import (
 	"github.com/dpesim/dpesim/sim/cluster/internal/api"
 	"github.com/dpesim/dpesim/sim/cluster/internal/controller"
 	"github.com/dpesim/dpesim/sim/cluster/internal/node"
+	"github.com/dpesim/dpesim/sim/cluster/internal/trail"
 	"github.com/dpesim/dpesim/sim/draw"
 	"github.com/dpesim/dpesim/sim/event"
 	"github.com/dpesim/dpesim/sim/life"
@@ -71,7 +72,7 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Draw, err = drawFor(o.Dir, o.Draw); err != nil {
 		return nil, err
 	}
-	logs := &logSource{}
+	logs, steps := &logSource{}, trail.New(o.Bus)
 	apiDir, nodeDir := "", ""
 	if o.Dir != "" {
 		apiDir, nodeDir = filepath.Join(o.Dir, "api"), filepath.Join(o.Dir, "node")
@@ -85,13 +86,13 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	config.AcceptContentTypes = config.ContentType + ",application/json"
 	c.agent, err = node.Open(node.Options{
-		Config: config, Nodes: o.Nodes, Runtime: o.Runtime, Dial: o.Dial, Dir: nodeDir, Clock: o.Clock, Bus: o.Bus, Draw: o.Draw, Log: o.Log,
+		Config: config, Nodes: o.Nodes, Runtime: o.Runtime, Dial: o.Dial, Dir: nodeDir, Clock: o.Clock, Trail: steps, Draw: o.Draw, Log: o.Log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, server.Close())
 	}
 	logs.agent = c.agent
-	c.controllers, err = controller.New(controller.Options{Config: config, Clock: o.Clock, Bus: o.Bus, Draw: o.Draw, Log: o.Log})
+	c.controllers, err = controller.New(controller.Options{Config: config, Clock: o.Clock, Trail: steps, Draw: o.Draw, Log: o.Log})
 	if err != nil {
 		return nil, errors.Join(err, c.agent.Close(), server.Close())
 	}

@@ -31,13 +31,18 @@ const patience = 60 * time.Second
 // app is a runtime whose containers serve /ready on port 8080 until they are stopped. What else one does is said by the
 // image's tag.
 type app struct {
-	mu   sync.Mutex
-	seen []cluster.Container
+	mu     sync.Mutex
+	seen   []cluster.Container
+	causes map[string]uint64 // by pod
 }
 
 func (a *app) Run(ctx context.Context, c cluster.Container) error {
 	a.mu.Lock()
 	a.seen = append(a.seen, c)
+	if a.causes == nil {
+		a.causes = map[string]uint64{}
+	}
+	a.causes[c.Pod] = event.Cause(ctx)
 	a.mu.Unlock()
 	_, tag, _ := strings.Cut(c.Image, ":")
 	switch tag {
@@ -73,6 +78,13 @@ func (a *app) Run(ctx context.Context, c cluster.Container) error {
 	_ = srv.Close()
 	serving.Wait()
 	return nil
+}
+
+// cause gives the cause that the latest container of a pod was run with.
+func (a *app) cause(pod string) uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.causes[pod]
 }
 
 func (a *app) containers() []cluster.Container {

@@ -31,6 +31,9 @@ func (m *Manager) addCollector(v *inventory) {
 			}
 			return
 		}
+		m.trail.Lock()
+		m.trail.Forget(uid)
+		m.trail.Unlock()
 		for _, d := range v.dependents(uid) {
 			c.loop.add(string(d.meta.GetUID()))
 		}

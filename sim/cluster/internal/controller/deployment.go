@@ -66,10 +66,11 @@ func (m *Manager) addDeployments() error {
 
 // rollout is one Deployment with the ReplicaSets it controls, as they are now.
 type rollout struct {
-	d    *appsv1.Deployment
-	next *appsv1.ReplicaSet   // of the present template; nil: not made yet
-	old  []*appsv1.ReplicaSet // oldest revision first
-	made string               // the ReplicaSet that this sync made
+	d     *appsv1.Deployment
+	next  *appsv1.ReplicaSet   // of the present template; nil: not made yet
+	old   []*appsv1.ReplicaSet // oldest revision first
+	made  string               // the ReplicaSet that this sync made
+	cause uint64               // Seq of the event that lets the rollout go on; 0: somebody changed the Deployment
 }
 
 func (r *rollout) all() []*appsv1.ReplicaSet {
@@ -125,6 +126,13 @@ func (c *deployments) read(ctx context.Context, d *appsv1.Deployment) (*rollout,
 		r.old = append(r.old, s)
 	}
 	slices.SortStableFunc(r.old, func(a, b *appsv1.ReplicaSet) int { return revisionOf(a) - revisionOf(b) })
+	if d.Generation == d.Status.ObservedGeneration {
+		c.trail.Lock()
+		defer c.trail.Unlock()
+		for _, s := range r.all() {
+			r.cause = max(r.cause, c.trail.Of(s.UID).News)
+		}
+	}
 	return r, nil
 }
 
@@ -329,6 +337,8 @@ func (c *deployments) scale(ctx context.Context, r *rollout, s *appsv1.ReplicaSe
 	if from == to {
 		return nil
 	}
+	c.trail.Lock()
+	defer c.trail.Unlock()
 	next := s.DeepCopy()
 	next.Spec.Replicas = &to
 	next, err := c.client.AppsV1().ReplicaSets(s.Namespace).Update(ctx, next, metav1.UpdateOptions{})
@@ -336,19 +346,17 @@ func (c *deployments) scale(ctx context.Context, r *rollout, s *appsv1.ReplicaSe
 		return err
 	}
 	*s = *next
-	c.scaled(ctx, r, s, from, to)
-	return nil
-}
-
-func (c *deployments) scaled(ctx context.Context, r *rollout, s *appsv1.ReplicaSet, from, to int32) {
 	direction := "up"
 	if to < from {
 		direction = "down"
 	}
 	c.events.Normal(c.from, r.d, "ScalingReplicaSet", "Scaled %s replica set %s from %d to %d", direction, s.Name, from, to)
-	c.publish(ctx, r.d, "deployment scaled", map[string]string{
+	notes := c.trail.Note(s.UID)
+	notes.Generation = s.Generation
+	notes.Wanted = c.trail.Tell(ctx, r.d, r.cause, "deployment scaled", map[string]string{
 		"deployment": r.d.Name, "replica_set": s.Name, "from": strconv.Itoa(int(from)), "to": strconv.Itoa(int(to)),
 	})
+	return nil
 }
 
 // tidy deletes the oldest empty sets past the revision history limit, once a rollout is complete.

@@ -20,18 +20,17 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/clock"
 	"github.com/dpesim/dpesim/sim/cluster/internal/record"
+	"github.com/dpesim/dpesim/sim/cluster/internal/trail"
 	"github.com/dpesim/dpesim/sim/draw"
-	"github.com/dpesim/dpesim/sim/event"
 )
 
-// Options say how the controllers run. All but Bus are required.
+// Options say how the controllers run. All are required.
 type Options struct {
 	Config *rest.Config // of the API server
 	Clock  *clock.Clock
-	Bus    *event.Bus
+	Trail  *trail.Trail
 	Draw   *draw.Source
 	Log    *slog.Logger
 }
@@ -44,7 +43,7 @@ type Manager struct {
 	informers informers.SharedInformerFactory
 	events    *record.Recorder
 	clock     *clock.Clock
-	bus       *event.Bus
+	trail     *trail.Trail
 	log       *slog.Logger
 	ready     chan struct{}
 	loops     []*loop
@@ -62,7 +61,7 @@ func New(o Options) (*Manager, error) {
 	}
 	return &Manager{
 		client: client, discovery: client.Discovery(), metadata: meta, informers: informers.NewSharedInformerFactory(client, 0),
-		events: record.New(client, o.Clock, o.Draw, o.Log), clock: o.Clock, bus: o.Bus, log: o.Log, ready: make(chan struct{}),
+		events: record.New(client, o.Clock, o.Draw, o.Log), clock: o.Clock, trail: o.Trail, log: o.Log, ready: make(chan struct{}),
 	}, nil
 }
 
@@ -135,13 +134,3 @@ func forward(o any, f func(metav1.Object)) {
 }
 
 func keyOf(o metav1.Object) string { return cache.MetaObjectToName(o).String() }
-
-// publish tells the bus.
-func (m *Manager) publish(ctx context.Context, about metav1.Object, what string, detail map[string]string) {
-	label := sim.Label(about.GetLabels()["app.kubernetes.io/instance"])
-	if !label.Valid() {
-		label = ""
-	}
-	detail["namespace"] = about.GetNamespace()
-	m.bus.Publish(ctx, sim.Event{Part: sim.PartCluster, DPE: label, What: what, Detail: detail})
-}

@@ -47,12 +47,17 @@ func (c *deployments) report(ctx context.Context, r *rollout) error {
 	if apiequality.Semantic.DeepEqual(s, r.d.Status) {
 		return nil
 	}
-	if complete(r.d, &s) && !complete(r.d, &r.d.Status) {
-		c.publish(ctx, r.d, "deployment complete", map[string]string{"deployment": r.d.Name, "revision": r.d.Annotations[revisionKey]})
-	}
+	done := complete(r.d, &s) && !complete(r.d, &r.d.Status)
 	r.d.Status = s
-	_, err := c.client.AppsV1().Deployments(r.d.Namespace).UpdateStatus(ctx, r.d, metav1.UpdateOptions{})
-	return err
+	if _, err := c.client.AppsV1().Deployments(r.d.Namespace).UpdateStatus(ctx, r.d, metav1.UpdateOptions{}); err != nil {
+		return err
+	}
+	if done {
+		c.trail.Lock()
+		defer c.trail.Unlock()
+		c.trail.Tell(ctx, r.d, r.cause, "deployment complete", map[string]string{"deployment": r.d.Name, "revision": r.d.Annotations[revisionKey]})
+	}
+	return nil
 }
 
 // statusOf counts replicas. Conditions are left out.

@@ -89,6 +89,12 @@ func ended(p *corev1.Pod) bool {
 func (c *replicaSets) adjust(ctx context.Context, r *appsv1.ReplicaSet, pods []*corev1.Pod) ([]*corev1.Pod, error) {
 	n := int(ptr.Deref(r.Spec.Replicas, 1))
 	api := c.client.CoreV1().Pods(r.Namespace)
+	c.trail.Lock()
+	defer c.trail.Unlock()
+	notes, cause := c.trail.Note(r.UID), uint64(0)
+	if notes.Generation == r.Generation {
+		cause = notes.Wanted
+	}
 	for len(pods) < n {
 		p := &corev1.Pod{ObjectMeta: *r.Spec.Template.ObjectMeta.DeepCopy(), Spec: *r.Spec.Template.Spec.DeepCopy()}
 		p.GenerateName, p.Namespace = r.Name+"-", r.Namespace
@@ -99,12 +105,12 @@ func (c *replicaSets) adjust(ctx context.Context, r *appsv1.ReplicaSet, pods []*
 			return pods, err
 		}
 		c.events.Normal(c.from, r, "SuccessfulCreate", "Created pod: %s", made.Name)
+		c.trail.Note(made.UID).Wanted = c.trail.Tell(ctx, made, cause, "pod created", map[string]string{"pod": made.Name, "replica_set": r.Name})
 		pods = append(pods, made)
 	}
-	if len(pods) == n {
-		return pods, nil
+	if len(pods) > n {
+		slices.SortStableFunc(pods, c.firstToGo)
 	}
-	slices.SortStableFunc(pods, c.firstToGo)
 	for len(pods) > n {
 		p := pods[0]
 		err := api.Delete(ctx, p.Name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(p.UID))})
@@ -113,7 +119,11 @@ func (c *replicaSets) adjust(ctx context.Context, r *appsv1.ReplicaSet, pods []*
 			return pods, err
 		}
 		c.events.Normal(c.from, r, "SuccessfulDelete", "Deleted pod: %s", p.Name)
+		c.trail.Note(p.UID).Unwanted = cause
 		pods = pods[1:]
+	}
+	if notes.Generation == r.Generation {
+		notes.Wanted = 0 // served: if a pod is missing from now on, the reason is another
 	}
 	return pods, nil
 }
@@ -190,12 +200,30 @@ func (c *replicaSets) report(ctx context.Context, r *appsv1.ReplicaSet, pods []*
 	if apiequality.Semantic.DeepEqual(s, r.Status) {
 		return nil
 	}
-	if was := r.Status.ReadyReplicas; was != s.ReadyReplicas {
-		c.publish(ctx, r, "replicas ready", map[string]string{"replica_set": r.Name, "ready": strconv.Itoa(int(s.ReadyReplicas)), "wanted": strconv.Itoa(int(ptr.Deref(r.Spec.Replicas, 1)))})
-	}
+	was := r.Status.ReadyReplicas
 	r.Status = s
-	_, err := c.client.AppsV1().ReplicaSets(r.Namespace).UpdateStatus(ctx, r, metav1.UpdateOptions{})
-	return err
+	c.trail.Lock()
+	defer c.trail.Unlock()
+	if _, err := c.client.AppsV1().ReplicaSets(r.Namespace).UpdateStatus(ctx, r, metav1.UpdateOptions{}); err != nil {
+		return err
+	}
+	if was != s.ReadyReplicas {
+		notes, turned := c.trail.Note(r.UID), uint64(0)
+		for _, p := range pods {
+			ready, _ := readiness(p)
+			if of := c.trail.Of(p.UID); of.Ready == ready { // else it has turned again meanwhile
+				turned = max(turned, of.Turned)
+			}
+		}
+		if turned <= notes.Counted { // a pod was deleted
+			turned = 0
+		}
+		notes.Counted = max(notes.Counted, turned)
+		notes.News = c.trail.Tell(ctx, r, turned, "replicas ready", map[string]string{
+			"replica_set": r.Name, "ready": strconv.Itoa(int(s.ReadyReplicas)), "wanted": strconv.Itoa(int(ptr.Deref(r.Spec.Replicas, 1))),
+		})
+	}
+	return nil
 }
 
 func isSubset(part, whole map[string]string) bool {

@@ -265,15 +265,19 @@ func (c *scheduler) refuse(ctx context.Context, p *corev1.Pod, why string) error
 	default:
 		p.Status.Conditions[i] = next
 	}
+	c.trail.Lock()
+	defer c.trail.Unlock()
 	if _, err := c.client.CoreV1().Pods(p.Namespace).UpdateStatus(ctx, p, metav1.UpdateOptions{}); err != nil {
 		return err
 	}
 	c.events.Warning(c.from, p, "FailedScheduling", "%s", why)
-	c.publish(ctx, p, "pod unschedulable", map[string]string{"pod": p.Name, "reason": why})
+	c.trail.Tell(ctx, p, c.trail.Of(p.UID).Wanted, "pod unschedulable", map[string]string{"pod": p.Name, "reason": why})
 	return nil
 }
 
 func (c *scheduler) bind(ctx context.Context, p *corev1.Pod, node string) error {
+	c.trail.Lock()
+	defer c.trail.Unlock()
 	err := c.client.CoreV1().Pods(p.Namespace).Bind(ctx, &corev1.Binding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name, UID: p.UID},
 		Target:     corev1.ObjectReference{Kind: "Node", Name: node},
@@ -282,6 +286,7 @@ func (c *scheduler) bind(ctx context.Context, p *corev1.Pod, node string) error 
 		return err
 	}
 	c.events.Normal(c.from, p, "Scheduled", "Successfully assigned %s/%s to %s", p.Namespace, p.Name, node)
-	c.publish(ctx, p, "pod scheduled", map[string]string{"pod": p.Name, "node": node})
+	notes := c.trail.Note(p.UID)
+	notes.Wanted = c.trail.Tell(ctx, p, notes.Wanted, "pod scheduled", map[string]string{"pod": p.Name, "node": node})
 	return nil
 }

@@ -26,15 +26,15 @@ import (
 
 	"github.com/dpesim/dpesim/sim/clock"
 	"github.com/dpesim/dpesim/sim/cluster/internal/record"
+	"github.com/dpesim/dpesim/sim/cluster/internal/trail"
 	"github.com/dpesim/dpesim/sim/draw"
-	"github.com/dpesim/dpesim/sim/event"
 )
 
 // stopGrace is how long, in machine time, containers may take to end when the agent goes: the whole simulator stops
 // within a second.
 const stopGrace = 500 * time.Millisecond
 
-// Options say how an agent runs. All but Dir, Dial and Bus are required.
+// Options say how an agent runs. All but Dir and Dial are required.
 type Options struct {
 	Config  *rest.Config // of the API server
 	Nodes   []Node
@@ -42,7 +42,7 @@ type Options struct {
 	Dial    DialFunc // outgoing connections of containers; nil: ordinary ones
 	Dir     string   // of scratch directories and claims, kept; "": a temporary one, removed by Close
 	Clock   *clock.Clock
-	Bus     *event.Bus
+	Trail   *trail.Trail
 	Draw    *draw.Source
 	Log     *slog.Logger
 }
@@ -54,7 +54,7 @@ type Agent struct {
 	runtime Runtime
 	dial    DialFunc
 	clock   *clock.Clock
-	bus     *event.Bus
+	trail   *trail.Trail
 	log     *slog.Logger
 	places  []*place
 	network *network
@@ -80,7 +80,7 @@ func Open(o Options) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{
-		client: client, events: record.New(client, o.Clock, o.Draw, o.Log), runtime: o.Runtime, dial: o.Dial, clock: o.Clock, bus: o.Bus,
+		client: client, events: record.New(client, o.Clock, o.Draw, o.Log), runtime: o.Runtime, dial: o.Dial, clock: o.Clock, trail: o.Trail,
 		log: o.Log, places: places, network: newNetwork(), dir: o.Dir, ready: make(chan struct{}), pods: map[types.UID]*pod{},
 	}
 	if a.dial == nil {

@@ -17,6 +17,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/cluster/internal/trail"
+	"github.com/dpesim/dpesim/sim/event"
 )
 
 const (
@@ -55,6 +57,8 @@ type container struct {
 	id             string
 	log, previous  *containerLog // nil: no such run
 	finished       bool          // it will not run again
+
+	exited uint64 // Seq of the last run's exit, 0: none; guarded by the agent's trail
 }
 
 // run runs the container until it is finished for good.
@@ -164,7 +168,8 @@ func (c *container) once(s start) int32 {
 	p.tell("Pulled", "Container image %q already present on machine", c.spec.Image)
 	p.tell("Created", "Created container: %s", c.spec.Name)
 
-	ctx, kill := context.WithCancel(p.ctx)
+	started := c.tellStarted()
+	ctx, kill := context.WithCancel(event.WithCause(p.ctx, started))
 	defer kill()
 	stop := make(chan struct{})
 	net := &ports{pod: p}
@@ -185,7 +190,6 @@ func (c *container) once(s start) int32 {
 		c.state = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: began}}
 	})
 	p.tell("Started", "Started container %s", c.spec.Name)
-	p.publish("container started", map[string]string{"container": c.spec.Name})
 
 	unhealthy := make(chan struct{})
 	probing, stopProbing := context.WithCancel(ctx)
@@ -193,12 +197,15 @@ func (c *container) once(s start) int32 {
 	probes.Go(func() { c.probeAll(probing, sync.OnceFunc(func() { close(unhealthy) })) })
 
 	var err error
+	cause := func(*trail.Trail) uint64 { return 0 } // of the exit
 	select {
 	case err = <-ended:
+		cause = func(*trail.Trail) uint64 { return started }
 	case <-p.stop:
 		p.tell("Killing", "Stopping container %s", c.spec.Name)
 		close(stop)
 		err = <-ended
+		cause = func(t *trail.Trail) uint64 { return t.Of(p.uid).Unwanted }
 	case <-unhealthy:
 		p.tell("Killing", "Container %s failed liveness probe, will be restarted", c.spec.Name)
 		close(stop)
@@ -211,7 +218,20 @@ func (c *container) once(s start) int32 {
 	probes.Wait()
 	net.close()
 	log.end()
-	return c.ended(err, killed, began, id)
+	return c.ended(err, killed, began, id, cause)
+}
+
+// tellStarted tells that the container starts and gives the Seq: of the pod's start or, in later runs, of the exit before.
+func (c *container) tellStarted() (seq uint64) {
+	c.pod.trail(func(t *trail.Trail, about *corev1.Pod) {
+		cause := c.exited
+		if cause == 0 {
+			cause = c.pod.started
+		}
+		seq = t.Tell(c.pod.agent.ctx, about, cause, "container started", map[string]string{"pod": about.Name, "container": c.spec.Name})
+		c.pod.changed = seq
+	})
+	return seq
 }
 
 // containerID names a run of a container. It is made of what makes the run unique, not drawn: a restart of the process
@@ -230,8 +250,8 @@ func (c *container) grace() time.Duration {
 	return corev1.DefaultTerminationGracePeriodSeconds * time.Second
 }
 
-// ended notes how a run ended.
-func (c *container) ended(err error, killed bool, began metav1.Time, id string) int32 {
+// ended notes how a run ended. cause gives the event that led to it, 0 if unknown.
+func (c *container) ended(err error, killed bool, began metav1.Time, id string, cause func(*trail.Trail) uint64) int32 {
 	t := &corev1.ContainerStateTerminated{
 		Reason: "Completed", StartedAt: began, FinishedAt: metav1.NewTime(c.pod.agent.clock.Now()), ContainerID: id,
 	}
@@ -244,10 +264,15 @@ func (c *container) ended(err error, killed bool, began metav1.Time, id string) 
 	if killed {
 		t.ExitCode, t.Reason = exitKilled, "Error"
 	}
+	c.pod.trail(func(tr *trail.Trail, about *corev1.Pod) {
+		c.exited = tr.Tell(c.pod.agent.ctx, about, cause(tr), "container exited", map[string]string{
+			"pod": about.Name, "container": c.spec.Name, "exit_code": strconv.Itoa(int(t.ExitCode)), "reason": t.Reason,
+		})
+		c.pod.changed, c.pod.exited = c.exited, c.exited
+	})
 	c.set(func() {
 		c.state, c.ready, c.started = corev1.ContainerState{Terminated: t}, false, false
 	})
-	c.pod.publish("container exited", map[string]string{"container": c.spec.Name, "exit_code": strconv.Itoa(int(t.ExitCode)), "reason": t.Reason})
 	return t.ExitCode
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -16,7 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/cluster/internal/trail"
 )
 
 // pod runs one pod that is bound to a node, from the moment the agent sees it until it is gone from the API server:
@@ -48,6 +47,11 @@ type pod struct {
 	silent     bool // nothing more is told to the API server: the pod is gone there, or the agent goes
 	refused    string
 	written    *corev1.PodStatus // as last told
+
+	// Seqs of events that will be causes, 0 if unknown; guarded by the agent's trail.
+	started uint64 // of the pod: of its containers' first runs
+	changed uint64 // of a container: of the pod's becoming ready or not, which takes it
+	exited  uint64 // of the last container to exit, while the pod is stopped: of the pod's end
 }
 
 func newPod(a *Agent, n *place, spec *corev1.Pod) *pod {
@@ -99,7 +103,9 @@ func (p *pod) scratch() string { return filepath.Join(p.agent.dir, "pods", strin
 func (p *pod) run() {
 	defer close(p.done)
 	defer p.kill()
-	p.publish("pod started", map[string]string{"node": p.node.name})
+	p.trail(func(t *trail.Trail, about *corev1.Pod) {
+		p.started = t.Tell(p.agent.ctx, about, t.Of(p.uid).Wanted, "pod started", map[string]string{"pod": p.name, "node": p.node.name})
+	})
 	var containers sync.WaitGroup
 	if p.begin() {
 		for _, c := range p.containers {
@@ -172,7 +178,12 @@ func (p *pod) leave() {
 	if !silent {
 		p.agent.remove(p.agent.ctx, p.namespace, p.name, p.uid)
 	}
-	p.publish("pod deleted", nil)
+	p.trail(func(t *trail.Trail, about *corev1.Pod) {
+		seq := t.Tell(p.agent.ctx, about, p.exited, "pod deleted", map[string]string{"pod": p.name})
+		if r := metav1.GetControllerOf(about); r != nil && t.Of(r.UID).News != 0 {
+			t.Note(r.UID).News = seq // a Recreate waits for it
+		}
+	})
 }
 
 // see takes what the API server now has of the pod.
@@ -269,16 +280,26 @@ func (p *pod) report() {
 	if silent {
 		return
 	}
-	wasReady := isReady(p.written)
 	if p.written != nil && same(p.written, status) {
 		return
 	}
-	switch err := p.agent.report(p.agent.ctx, p, status); {
+	var err error
+	if ready := isReady(status); ready == isReady(p.written) {
+		err = p.agent.report(p.agent.ctx, p, status)
+	} else {
+		p.trail(func(t *trail.Trail, about *corev1.Pod) {
+			if err = p.agent.report(p.agent.ctx, p, status); err != nil {
+				return
+			}
+			notes := t.Note(p.uid)
+			notes.Ready = ready
+			notes.Turned = t.Tell(p.agent.ctx, about, p.changed, map[bool]string{true: "pod ready", false: "pod not ready"}[ready], map[string]string{"pod": p.name})
+			p.changed = 0
+		})
+	}
+	switch {
 	case err == nil:
 		p.written = status
-		if ready := isReady(status); ready != wasReady {
-			p.publish(map[bool]string{true: "pod ready", false: "pod not ready"}[ready], nil)
-		}
 	case apierrors.IsNotFound(err), errors.Is(err, context.Canceled), p.agent.ctx.Err() != nil:
 	default:
 		p.agent.log.Warn("pod status not written", "err", err, "namespace", p.namespace, "pod", p.name)
@@ -304,12 +325,10 @@ func (p *pod) warn(reason, format string, args ...any) {
 	}
 }
 
-func (p *pod) publish(what string, detail map[string]string) {
-	d := map[string]string{"namespace": p.namespace, "pod": p.name}
-	maps.Copy(d, detail)
-	label := sim.Label(p.source().Labels["app.kubernetes.io/instance"])
-	if !label.Valid() {
-		label = ""
-	}
-	p.agent.bus.Publish(p.agent.ctx, sim.Event{Part: sim.PartCluster, DPE: label, What: what, Detail: d})
+// trail runs f with the trail locked, which also guards the pod's own causes.
+func (p *pod) trail(f func(t *trail.Trail, about *corev1.Pod)) {
+	about := p.source()
+	p.agent.trail.Lock()
+	defer p.agent.trail.Unlock()
+	f(p.agent.trail, about)
 }
