@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
+	"github.com/dpesim/dpesim/sim/event"
 	"github.com/dpesim/dpesim/sim/jwk"
 )
 
@@ -40,11 +41,13 @@ func (e *engine) stayConnected(ctx, stopping context.Context) {
 		t := e.Clock.AfterFunc(e.DrainTimeout, giveUp)
 		context.AfterFunc(ctx, func() { t.Stop() })
 	})()
+	traced := ctx
 	for failures := 1; ; failures++ {
-		welcomed, err := e.session(ctx, stopping)
+		welcomed, err := e.session(traced, stopping)
 		e.health.disconnected(connectionLost(err))
 		if welcomed {
 			failures = 1
+			traced = event.WithCause(ctx, 0) // what made it start is not why it comes back
 		}
 		if e.over(ctx, stopping) {
 			return

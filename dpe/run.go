@@ -12,6 +12,7 @@ import (
 
 // Run runs one replica until c.Stop is closed (it drains, then returns nil) or ctx ends (it drops everything, says no
 // goodbye, and returns ctx's error). It returns Invalid with one sentence if it cannot start. It closes c.Health.
+// A cause that ctx carries (sim/event) is told to DPM with the first stream.
 func Run(ctx context.Context, c Config) error {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

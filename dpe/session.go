@@ -6,15 +6,18 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	dpmv1 "github.com/dpesim/dpesim/dpm/v1"
 	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/event"
 )
 
 // defaultHeartbeat is used if Welcome gives no interval.
@@ -41,6 +44,9 @@ func (e *engine) session(ctx, stopping context.Context) (welcomed bool, err erro
 	}
 	defer conn.Close() //nolint:errcheck // the stream has ended; there is nothing left to lose
 	streamCtx, cancel := context.WithCancel(ctx)
+	if cause := event.Cause(ctx); cause != 0 {
+		streamCtx = metadata.AppendToOutgoingContext(streamCtx, event.CauseHeader, strconv.FormatUint(cause, 10))
+	}
 	hangUp := context.AfterFunc(stopping, func() {
 		if e.ledger.size() == 0 {
 			cancel() // nothing to finish: do not wait for a connection

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/clock"
+	"github.com/dpesim/dpesim/sim/event"
 )
 
 const (
@@ -125,11 +127,15 @@ func (e *engine) try(ctx context.Context, what string, request func() error) err
 
 // put uploads a file.
 func (e *engine) put(ctx context.Context, bucket, key, contentType string, f *os.File) error {
+	var trace []func(*s3.Options)
+	if cause := event.Cause(ctx); cause != 0 {
+		trace = append(trace, s3.WithAPIOptions(smithyhttp.SetHeaderValue(event.CauseHeader, strconv.FormatUint(cause, 10))))
+	}
 	return e.try(ctx, "upload "+bucket+"/"+key, func() error {
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		_, err := e.storage.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, ContentType: &contentType, Body: f})
+		_, err := e.storage.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, ContentType: &contentType, Body: f}, trace...)
 		return err
 	})
 }
@@ -194,8 +200,10 @@ func storageError(what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	e := &sim.Error{Kind: sim.Unavailable, Msg: "the object storage cannot be reached to " + what, Err: err,
-		Help: "check that the cluster may connect to it: DNS, firewall, proxy, IP allowlist"}
+	e := &sim.Error{
+		Kind: sim.Unavailable, Msg: "the object storage cannot be reached to " + what, Err: err,
+		Help: "check that the cluster may connect to it: DNS, firewall, proxy, IP allowlist",
+	}
 	if r, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
 		switch status := r.HTTPStatusCode(); {
 		case status == http.StatusNotFound:

@@ -15,6 +15,7 @@ import (
 	"github.com/dpesim/dpesim/dpe/profile"
 	dpmv1 "github.com/dpesim/dpesim/dpm/v1"
 	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/event"
 )
 
 // outcome is what a command came to.
@@ -28,6 +29,7 @@ func (e *engine) perform(ctx context.Context, c *dpmv1.Command) (outcome, error)
 	if err := e.Faults.At(ctx, FaultCommand, e.scope()); err != nil {
 		return outcome{}, err
 	}
+	ctx = event.WithCause(ctx, c.GetCause())
 	switch w := c.GetWork().(type) {
 	case *dpmv1.Command_Profile:
 		return e.profile(ctx, w.Profile)

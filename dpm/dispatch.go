@@ -123,12 +123,7 @@ func (t *turn) give(j *job, e *session) *dpmv1.Command {
 	j.Attempts = append(j.Attempts, Attempt{Number: j.Attempt, Label: e.Label, Replica: e.Replica, DispatchedAt: t.now})
 	t.save(j)
 	attempt := j.Attempt
-	t.then(func() {
-		j.cause = t.s.publish(j.cause, e.Label, "job dispatched", map[string]string{
-			"job_id": string(j.ID), "attempt": strconv.Itoa(attempt), "replica": string(e.Replica),
-		})
-	})
-	return &dpmv1.Command{
+	command := &dpmv1.Command{
 		JobId: string(j.ID), Attempt: int32(attempt), LeaseExpires: timestamppb.New(j.lease),
 		Work: &dpmv1.Command_Profile{Profile: &dpmv1.Profile{
 			Source:     &dpmv1.ObjectReference{Bucket: j.Spec.Source.Bucket, Key: j.Spec.Source.Key},
@@ -136,6 +131,13 @@ func (t *turn) give(j *job, e *session) *dpmv1.Command {
 			MaxRecords: j.Spec.MaxRecords,
 		}},
 	}
+	t.then(func() {
+		j.cause = t.s.publish(j.cause, e.Label, "job dispatched", map[string]string{
+			"job_id": string(j.ID), "attempt": strconv.Itoa(attempt), "replica": string(e.Replica),
+		})
+		command.Cause = j.cause // it is sent after this
+	})
+	return command
 }
 
 // waitReason says to a person why jobs of a lane wait.

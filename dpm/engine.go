@@ -50,7 +50,7 @@ func (t *turn) join(e *session) error {
 	}
 	t.arm(t.now.Add(t.silence()))
 	t.then(func() {
-		t.s.publish(0, e.Label, "engine connected", map[string]string{
+		t.s.publish(e.cause, e.Label, "engine connected", map[string]string{
 			"replica": string(e.Replica), "version": string(e.Version), "remote": e.Remote, "slots": strconv.Itoa(e.Slots),
 			"capabilities": strings.Join(e.Capabilities, ","), "revision": strconv.FormatInt(e.Revision, 10),
 		})

@@ -5,10 +5,12 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 
 	dpmv1 "github.com/dpesim/dpesim/dpm/v1"
 	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/event"
 	"github.com/dpesim/dpesim/sim/fault"
 )
 
@@ -29,6 +31,7 @@ const maxUnread = 4096
 type session struct {
 	Engine
 	key     sim.KeyID
+	cause   uint64 // event that led to it, as the engine says; 0: unknown
 	credits int
 	held    map[sim.JobID]*job // what it has under leases
 	seen    time.Time          // when it last said something
@@ -198,13 +201,22 @@ func (s *Server) hello(ctx context.Context, who Component, in <-chan received, r
 		return nil, err
 	}
 	engine.Remote = remote
-	e := &session{Engine: engine, key: who.Key, held: map[sim.JobID]*job{}, wake: make(chan struct{}, 1)}
+	e := &session{Engine: engine, key: who.Key, cause: s.claimed(ctx), held: map[sim.JobID]*job{}, wake: make(chan struct{}, 1)}
 	e.ctx, e.cancel = context.WithCancel(ctx)
 	if err := s.do(ctx, func(t *turn) error { return t.join(e) }); err != nil {
 		e.cancel()
 		return nil, err
 	}
 	return e, nil
+}
+
+// claimed gives the event that led to a call, as its caller says; 0 if it does not.
+func (s *Server) claimed(ctx context.Context) uint64 {
+	values := metadata.ValueFromIncomingContext(ctx, event.CauseHeader)
+	if len(values) != 1 {
+		return 0
+	}
+	return s.opts.Bus.Claimed(values[0])
 }
 
 // write sends what is queued until the session has ended and all is sent, or sending fails.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/clock"
+	"github.com/dpesim/dpesim/sim/event"
 	"github.com/dpesim/dpesim/sim/fault"
 )
 
@@ -58,7 +59,7 @@ func (s *Server) serve(out *reply, r *http.Request, p proof, n uint64) error {
 	if err := op.implemented(r.Header); err != nil {
 		return err
 	}
-	ctx := r.Context()
+	ctx := event.WithCause(r.Context(), s.opt.Bus.Claimed(r.Header.Get(event.CauseHeader)))
 	if err := s.fault(ctx, op, p.key.Label); err != nil {
 		return err
 	}

@@ -928,6 +928,9 @@ type Command struct {
 	Attempt int32 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// When the lease ends unless it is renewed, by DPM's clock.
 	LeaseExpires *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=lease_expires,json=leaseExpires,proto3" json:"lease_expires,omitempty"`
+	// The simulator's tracing: number of the event in its timeline that this command is; 0 if there is no timeline. The
+	// engine sends it along as `dpesim-cause` when it stores the result.
+	Cause uint64 `protobuf:"varint,4,opt,name=cause,proto3" json:"cause,omitempty"`
 	// What to do.
 	//
 	// Types that are valid to be assigned to Work:
@@ -987,6 +990,13 @@ func (x *Command) GetLeaseExpires() *timestamppb.Timestamp {
 		return x.LeaseExpires
 	}
 	return nil
+}
+
+func (x *Command) GetCause() uint64 {
+	if x != nil {
+		return x.Cause
+	}
+	return 0
 }
 
 func (x *Command) GetWork() isCommand_Work {
@@ -1260,11 +1270,12 @@ const file_dpm_proto_rawDesc = "" +
 	"\x12heartbeat_interval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\x12/\n" +
 	"\x05lease\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x05lease\"B\n" +
 	"\fCommandBatch\x122\n" +
-	"\bcommands\x18\x01 \x03(\v2\x16.dpesim.dpm.v1.CommandR\bcommands\"\xb7\x01\n" +
+	"\bcommands\x18\x01 \x03(\v2\x16.dpesim.dpm.v1.CommandR\bcommands\"\xcd\x01\n" +
 	"\aCommand\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12?\n" +
-	"\rlease_expires\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\fleaseExpires\x122\n" +
+	"\rlease_expires\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\fleaseExpires\x12\x14\n" +
+	"\x05cause\x18\x04 \x01(\x04R\x05cause\x122\n" +
 	"\aprofile\x18\n" +
 	" \x01(\v2\x16.dpesim.dpm.v1.ProfileH\x00R\aprofileB\x06\n" +
 	"\x04work\"\x9a\x01\n" +

@@ -37,6 +37,9 @@ const (
 // Every call carries `authorization: Bearer <JWT>`: ES256, header `kid` = SHA-256 fingerprint (RFC 7638) of a key that is
 // among the DPM's Authorized Components, claims `iss` and `sub` = the engine's label, `aud` = the DPM's host name, `iat`,
 // `exp`. A missing, broken, expired or unknown token ends the call with UNAUTHENTICATED, a revoked key with PERMISSION_DENIED.
+//
+// A call may carry `dpesim-cause`: the number, in decimal, of the event in the simulator's timeline that led to it. This
+// is the simulator's own tracing; it is ignored if it is missing, malformed or of no event that has happened.
 type EngineServiceClient interface {
 	// Connect is the one stream of a replica. The engine sends Hello first; DPM answers Welcome, or ends the stream with
 	// INVALID_ARGUMENT (bad hello), PERMISSION_DENIED (label of another component), ALREADY_EXISTS (this replica is
@@ -74,6 +77,9 @@ type EngineService_ConnectClient = grpc.BidiStreamingClient[ConnectRequest, Conn
 // Every call carries `authorization: Bearer <JWT>`: ES256, header `kid` = SHA-256 fingerprint (RFC 7638) of a key that is
 // among the DPM's Authorized Components, claims `iss` and `sub` = the engine's label, `aud` = the DPM's host name, `iat`,
 // `exp`. A missing, broken, expired or unknown token ends the call with UNAUTHENTICATED, a revoked key with PERMISSION_DENIED.
+//
+// A call may carry `dpesim-cause`: the number, in decimal, of the event in the simulator's timeline that led to it. This
+// is the simulator's own tracing; it is ignored if it is missing, malformed or of no event that has happened.
 type EngineServiceServer interface {
 	// Connect is the one stream of a replica. The engine sends Hello first; DPM answers Welcome, or ends the stream with
 	// INVALID_ARGUMENT (bad hello), PERMISSION_DENIED (label of another component), ALREADY_EXISTS (this replica is

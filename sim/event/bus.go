@@ -7,6 +7,7 @@ package event
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 
 	"github.com/dpesim/dpesim/sim"
@@ -139,6 +140,20 @@ func (s *Subscription) Next(ctx context.Context) (sim.Event, error) {
 			return sim.Event{}, ctx.Err()
 		}
 	}
+}
+
+// CauseHeader names the header, of HTTP and gRPC alike, in which parts of a simulation tell each other the Seq of the event
+// that led to a request. It is the simulator's own, for its timeline alone; a product knows nothing of it.
+const CauseHeader = "dpesim-cause"
+
+// Claimed reads a [CauseHeader]. It gives 0 for what is no number, or no event of this run that has happened yet: what
+// comes from a real container can mislead a reader, but not claim the future.
+func (b *Bus) Claimed(header string) uint64 {
+	seq, err := strconv.ParseUint(header, 10, 64)
+	if err != nil || seq > b.Last() {
+		return 0
+	}
+	return seq
 }
 
 type causeKey struct{}
