@@ -35,10 +35,14 @@ func Main(ctx context.Context, env Env) int {
 		}
 		return e.code
 	}
-	printError(env, err)
 	if ctx.Err() != nil {
+		if !errors.Is(err, context.Canceled) {
+			printError(env, err) // something went wrong while it stopped
+		}
+		fmt.Fprintln(env.Stderr, "interrupted")
 		return exitInterrupted
 	}
+	printError(env, err)
 	return exitFailed
 }
 
@@ -104,9 +108,9 @@ func newRootCommand(a *app) *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.PersistentFlags().StringVar(&a.server, "server", a.Getenv("DPESIM_SERVER"), "URL of a running simulator's portal")
-	root.PersistentFlags().StringVar(&a.endpointsFile, "endpoints-file", a.Getenv("DPESIM_ENDPOINTS"),
-		"file that 'up' writes and the other commands read (default: in your cache directory)")
+	root.PersistentFlags().StringVar(&a.server, "server", "", "URL of a running simulator's portal (default: $DPESIM_SERVER)")
+	root.PersistentFlags().StringVar(&a.endpointsFile, "endpoints-file", "",
+		"file that 'up' writes and the other commands read (default: $DPESIM_ENDPOINTS, else in your cache directory)")
 	root.AddGroup(
 		&cobra.Group{ID: "run", Title: "Stand up a simulator:"},
 		&cobra.Group{ID: "cloud", Title: "Act in the portal, as its users do:"},
@@ -138,7 +142,7 @@ func (a *app) path(name string) string {
 func exactArgs(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != n {
-			return usage(fmt.Errorf("%s takes %d arguments, got %d: see '%s --help'", cmd.CommandPath(), n, len(args), cmd.CommandPath()))
+			return usage(fmt.Errorf("usage: %s; got %d arguments: see '%s --help'", cmd.UseLine(), len(args), cmd.CommandPath()))
 		}
 		return nil
 	}

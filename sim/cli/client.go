@@ -12,10 +12,15 @@ import (
 	"github.com/dpesim/dpesim/sim/stack"
 )
 
-// client gives the API of the simulator that the user means: --server, else the one of the endpoints file.
+// client gives the API of the simulator that the user means: --server, else that of --endpoints-file, else
+// DPESIM_SERVER, else that of DPESIM_ENDPOINTS or of the file in the cache directory.
 func (a *app) client() (*api.Client, error) {
-	if a.server != "" {
-		return &api.Client{BaseURL: a.server}, nil
+	server := a.server
+	if server == "" && a.endpointsFile == "" {
+		server = a.Getenv("DPESIM_SERVER")
+	}
+	if server != "" {
+		return &api.Client{BaseURL: server}, nil
 	}
 	e, err := a.endpoints()
 	if err != nil {
@@ -48,7 +53,7 @@ func (f *waitFlags) until(ctx context.Context, c *api.Client, env sim.Environmen
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	err := f.follow(ctx, c, env, check)
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return sim.Errorf(sim.Unavailable, "%s: not so after %s", what, f.timeout).WithHelp("see 'dpesim timeline' for what happened, or wait longer (--timeout)")
 	}
 	return err

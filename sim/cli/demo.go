@@ -38,10 +38,17 @@ print where to look, until Ctrl-C; with --once, stop.`,
 			flags.anyPorts(cmd)
 			return a.rehearse(cmd.Context(), &flags, sc, report, nil)
 		}
-		return a.rehearse(cmd.Context(), &flags, sc, report, func(ctx context.Context, s *stack.Stack) {
-			fmt.Fprintln(a.Stdout)
-			a.banner(s.Endpoints())
+		return a.rehearse(cmd.Context(), &flags, sc, report, func(ctx context.Context, s *stack.Stack) error {
+			w := a.Stdout
+			if *output != formatTable {
+				w = a.Stderr // a person's; stdout is for programs
+			}
+			fmt.Fprintln(w)
+			if err := banner(w, s.Endpoints()); err != nil {
+				return err
+			}
 			<-ctx.Done()
+			return nil
 		})
 	}
 	return cmd

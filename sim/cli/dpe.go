@@ -134,7 +134,9 @@ func newDPEGetCommand(a *app) *cobra.Command {
 			row(w, "Revision", d.Revision)
 			row(w, "Key", d.KeyID)
 			row(w, "Status", fmt.Sprintf("%s (%s)", d.Status.Message, d.Status.Colour))
-			row(w, "", d.Status.Detail)
+			if d.Status.Detail != "" {
+				row(w, "Detail", d.Status.Detail)
+			}
 			if d.Status.Outdated {
 				row(w, "Outdated", fmt.Sprintf("runs %v, the platform is %s: see 'dpesim dpe commands %s %s'", d.Status.Running, d.Status.Platform, d.Environment, d.Label))
 			}

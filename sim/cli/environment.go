@@ -179,13 +179,18 @@ func newEnvironmentDeleteCommand(a *app) *cobra.Command {
 		if _, err := c.DeleteEnvironment(ctx, id); err != nil {
 			return err
 		}
-		return wait.until(ctx, c, id, fmt.Sprintf("environment %s gone", id), func(ctx context.Context) (bool, error) {
+		err := wait.until(ctx, c, id, fmt.Sprintf("environment %s gone", id), func(ctx context.Context) (bool, error) {
 			_, err := c.Environment(ctx, id)
 			if sim.KindOf(err) == sim.NotFound {
 				return true, nil
 			}
 			return false, err
 		})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(a.Stdout, "deleted %s with its DPEs, jobs and objects; what runs in your cluster is still there\n", id)
+		return nil
 	})
 	return cmd
 }

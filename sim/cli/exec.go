@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"github.com/dpesim/dpesim/scenarios/verb"
+	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/stack"
 )
 
@@ -31,7 +34,7 @@ with COMMAND's exit code. COMMAND sees DPESIM_SERVER, DPESIM_ENDPOINTS, DPESIM_C
 			if err != nil {
 				return err
 			}
-			if a.endpointsFile == "" { // one of its own: another simulator may be up
+			if a.endpointsFile == "" { // one of its own, whatever the environment says: another simulator may be up
 				a.endpointsFile = s.Path("endpoints.json")
 			}
 			return a.serve(cmd.Context(), s, func(ctx context.Context) error { return a.child(ctx, s.Endpoints(), args) })
@@ -42,20 +45,25 @@ with COMMAND's exit code. COMMAND sees DPESIM_SERVER, DPESIM_ENDPOINTS, DPESIM_C
 	return cmd
 }
 
-// child runs a program and gives its exit code as an error.
+// child runs a program and gives its exit code as an error. When ctx ends it is interrupted, and killed if it stays.
 func (a *app) child(ctx context.Context, e stack.Endpoints, args []string) error {
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Dir = a.Stdin, a.Stdout, a.Stderr, a.Dir
-	cmd.Env = a.Environ()
-	for k, v := range environmentVariables(e, a.path(a.endpointsFile)) {
-		cmd.Env = append(cmd.Env, k+"="+v)
-	}
-	err := cmd.Run()
-	if x, ok := errors.AsType[*exec.ExitError](err); ok && x.ExitCode() > 0 {
-		return &exitError{code: x.ExitCode()}
-	}
+	file, err := a.endpointsPath()
 	if err != nil {
-		return fmt.Errorf("run %s: %w", args[0], err)
+		return err
 	}
-	return nil
+	path := a.path(args[0])
+	if filepath.Base(args[0]) == args[0] { // no path but a name
+		if path, err = exec.LookPath(args[0]); err != nil {
+			return sim.Errorf(sim.NotFound, "there is no program %s on the PATH", args[0]).WithHelp("name one that is, or give its path")
+		}
+	}
+	env := a.Environ()
+	for k, v := range environmentVariables(e, file) {
+		env = append(env, k+"="+v)
+	}
+	err = verb.Program(path, args[0])(ctx, verb.Call{Args: args[1:], Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr, Dir: a.Dir, Env: env})
+	if x, ok := errors.AsType[*verb.ExitError](err); ok {
+		return &exitError{code: x.Code}
+	}
+	return err
 }

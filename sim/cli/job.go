@@ -141,7 +141,7 @@ func newJobWatchCommand(a *app) *cobra.Command {
 	wait.add(cmd)
 	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
 		job, err := finished(ctx, c, &wait, sim.EnvironmentID(args[0]), sim.JobID(args[1]), func(j api.Job) error {
-			return output.print(a.Stdout, j, func(w *tabwriter.Writer) { row(w, j.ID, j.State, j.Attempt, j.Engine) })
+			return output.stream(a.Stdout, j, func(w *tabwriter.Writer) { row(w, j.ID, j.State, j.Attempt, j.Engine) })
 		})
 		if err != nil {
 			return err

@@ -51,6 +51,7 @@ func (f format) print(w io.Writer, v any, table func(*tabwriter.Writer)) error {
 	switch f {
 	case formatJSON:
 		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
 		enc.SetIndent("", "  ")
 		return enc.Encode(v)
 	case formatYAML:
@@ -65,6 +66,22 @@ func (f format) print(w io.Writer, v any, table func(*tabwriter.Writer)) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	table(tw)
 	return tw.Flush()
+}
+
+// stream writes one of many values: JSON on one line, YAML as a document of its own, or a line of a table.
+func (f format) stream(w io.Writer, v any, table func(*tabwriter.Writer)) error {
+	switch f {
+	case formatJSON:
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		return enc.Encode(v)
+	case formatYAML:
+		if _, err := io.WriteString(w, "---\n"); err != nil {
+			return err
+		}
+	case formatTable:
+	}
+	return f.print(w, v, table)
 }
 
 // row writes one line of a table; the cells are printed with %v.

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
 	"github.com/spf13/cobra"
 
 	"github.com/dpesim/dpesim/portal/api"
@@ -52,10 +53,24 @@ func (a *app) s3Client(ctx context.Context, c *api.Client, env sim.EnvironmentID
 		UsePathStyle: true,
 		Credentials:  credentials.NewStaticCredentialsProvider(store.AccessKey, store.SecretKey.Reveal(), ""),
 		HTTPClient: &http.Client{Transport: &http.Transport{
-			DialContext:     dialLocalhost,
-			TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			DialContext:       dialLocalhost,
+			TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			DisableKeepAlives: true, // a command may run in a process that goes on
 		}},
 	}), nil
+}
+
+// s3Error says what cannot be done and, in the storage's own words, why.
+func s3Error(err error, env, format string, args ...any) error {
+	refused, ok := errors.AsType[smithy.APIError](err)
+	if !ok {
+		return fmt.Errorf(format+": %w", append(args, err)...)
+	}
+	what := fmt.Sprintf(format, args...)
+	return &sim.Error{
+		Kind: sim.Invalid, Msg: fmt.Sprintf("%s: %s (%s)", what, refused.ErrorMessage(), refused.ErrorCode()),
+		Help: fmt.Sprintf("see what is there with 'dpesim s3 ls %s [BUCKET]'", env), Err: err,
+	}
 }
 
 // dialLocalhost resolves names under .localhost to loopback, as RFC 6761 (section 6.3) asks and Go's resolver does not.
@@ -94,7 +109,7 @@ func newS3ListCommand(a *app) *cobra.Command {
 		if len(args) == 2 {
 			bucket, prefix, _ := strings.Cut(strings.TrimPrefix(args[1], "s3://"), "/")
 			list = func(ctx context.Context, cl *s3.Client) ([]object, error) {
-				return listObjects(ctx, cl, bucket, prefix)
+				return listObjects(ctx, cl, args[0], bucket, prefix)
 			}
 		}
 		objects, err := list(ctx, cl)
@@ -123,13 +138,13 @@ func listBuckets(ctx context.Context, cl *s3.Client) ([]object, error) {
 	return out, nil
 }
 
-func listObjects(ctx context.Context, cl *s3.Client, bucket, prefix string) ([]object, error) {
+func listObjects(ctx context.Context, cl *s3.Client, env, bucket, prefix string) ([]object, error) {
 	out := []object{}
 	pages := s3.NewListObjectsV2Paginator(cl, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
 	for pages.HasMorePages() {
 		res, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("list bucket %s: %w", bucket, err)
+			return nil, s3Error(err, env, "bucket %s cannot be listed", bucket)
 		}
 		for _, o := range res.Contents {
 			out = append(out, object{Bucket: bucket, Key: aws.ToString(o.Key), SizeBytes: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified)})
@@ -161,7 +176,7 @@ func newS3CatCommand(a *app) *cobra.Command {
 			}
 			res, err := cl.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
 			if err != nil {
-				return fmt.Errorf("get %s/%s: %w", bucket, key, err)
+				return s3Error(err, args[0], "%s/%s cannot be read", bucket, key)
 			}
 			_, err = io.Copy(a.Stdout, res.Body)
 			return errors.Join(err, res.Body.Close())
@@ -187,7 +202,7 @@ func newS3PutCommand(a *app) *cobra.Command {
 			}
 			_, err = cl.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: f})
 			if err != nil {
-				err = fmt.Errorf("put %s/%s: %w", bucket, key, err)
+				err = s3Error(err, args[0], "%s/%s cannot be written", bucket, key)
 			}
 			return errors.Join(err, f.Close())
 		}),

@@ -99,6 +99,9 @@ func newScenarioRunCommand(a *app) *cobra.Command {
 		if len(names) == 0 {
 			return usage(errors.New("no scenario to run: name one, a file, or --all"))
 		}
+		if len(names) > 1 && flags.config.DataDir != "" {
+			return usage(sim.Errorf(sim.Invalid, "--data is for one scenario: each runs in a fresh simulator").WithHelp("run them one by one, or leave --data out"))
+		}
 		var parsed []*engine.Scenario // all of them before the first runs
 		for _, n := range names {
 			s, err := a.scenario(n)
@@ -114,12 +117,13 @@ func newScenarioRunCommand(a *app) *cobra.Command {
 		flags.anyPorts(cmd)
 		failed := 0
 		for _, sc := range parsed {
+			own := flags
 			if sc.Seed != 0 && !cmd.Flags().Changed("seed") {
-				flags.config.Seed = sc.Seed
+				own.config.Seed = sc.Seed
 			}
-			err := a.rehearse(cmd.Context(), &flags, sc, report, nil)
+			err := a.rehearse(cmd.Context(), &own, sc, report, nil)
 			if cmd.Context().Err() != nil {
-				return err
+				return errors.Join(cmd.Context().Err(), err)
 			}
 			if _, ok := errors.AsType[*engine.StepError](err); ok { // the reporter has told it
 				failed++
@@ -148,13 +152,13 @@ func (a *app) reporter(f format) (engine.Reporter, error) {
 }
 
 // rehearse plays sc in a fresh simulator. after, if any, is called when all steps went well, while everything is still up.
-func (a *app) rehearse(ctx context.Context, flags *stackFlags, sc *engine.Scenario, report engine.Reporter, after func(context.Context, *stack.Stack)) error {
+func (a *app) rehearse(ctx context.Context, flags *stackFlags, sc *engine.Scenario, report engine.Reporter, after func(context.Context, *stack.Stack) error) error {
 	s, err := flags.open(ctx, a)
 	if err != nil {
 		return err
 	}
 	b := *a
-	if b.endpointsFile == "" || after == nil {
+	if b.endpointsFile == "" && after == nil { // nobody else's business, whatever the environment says
 		b.endpointsFile = s.Path("endpoints.json")
 	}
 	return b.serve(ctx, s, func(ctx context.Context) error {
@@ -162,7 +166,7 @@ func (a *app) rehearse(ctx context.Context, flags *stackFlags, sc *engine.Scenar
 			return err
 		}
 		if after != nil {
-			after(ctx, s)
+			return after(ctx, s)
 		}
 		return nil
 	})
@@ -174,7 +178,11 @@ func (a *app) play(ctx context.Context, s *stack.Stack, sc *engine.Scenario, rep
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	env := environmentVariables(s.Endpoints(), a.endpointsFile)
+	file, err := a.endpointsPath()
+	if err != nil {
+		return err
+	}
+	env := environmentVariables(s.Endpoints(), file)
 	env["HOME"] = dir // helm keeps its log-ins and caches there
 	return engine.Run(ctx, sc, engine.Options{
 		Dir:    dir,

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,7 +21,7 @@ func newTimelineCommand(a *app) *cobra.Command {
 	output := outputFlag(cmd)
 	cmd.Flags().StringVar((*string)(&filter.Environment), "environment", "", "only events of this environment")
 	cmd.Flags().Uint64Var(&filter.After, "after", 0, "only events after this number")
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until Ctrl-C, one event a line (with -o json too)")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until Ctrl-C, one event a line or YAML document")
 	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, _ []string) error {
 		if !follow {
 			events, err := c.Events(ctx, filter)
@@ -36,10 +35,7 @@ func newTimelineCommand(a *app) *cobra.Command {
 			})
 		}
 		err := c.Follow(ctx, filter, func(e sim.Event) error {
-			if *output == formatJSON {
-				return json.NewEncoder(a.Stdout).Encode(e)
-			}
-			return output.print(a.Stdout, e, func(w *tabwriter.Writer) { eventRow(w, e) })
+			return output.stream(a.Stdout, e, func(w *tabwriter.Writer) { eventRow(w, e) })
 		})
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // Ctrl-C is how following ends

@@ -1,13 +1,16 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -74,10 +77,10 @@ func (a *app) writeEndpoints(e stack.Endpoints) (remove func() error, err error)
 	}, nil
 }
 
-// endpointsPath is where the endpoints file is.
+// endpointsPath is where the endpoints file is: absolute, since other commands may run elsewhere.
 func (a *app) endpointsPath() (string, error) {
-	if a.endpointsFile != "" {
-		return a.path(a.endpointsFile), nil
+	if name := cmp.Or(a.endpointsFile, a.Getenv("DPESIM_ENDPOINTS")); name != "" {
+		return filepath.Abs(a.path(name))
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
@@ -98,7 +101,9 @@ func newUpCommand(a *app) *cobra.Command {
 				return err
 			}
 			return a.serve(cmd.Context(), s, func(ctx context.Context) error {
-				a.banner(s.Endpoints())
+				if err := banner(a.Stdout, s.Endpoints()); err != nil {
+					return err
+				}
 				<-ctx.Done()
 				return nil
 			})
@@ -109,13 +114,16 @@ func newUpCommand(a *app) *cobra.Command {
 }
 
 // serve runs s, calls run once everything is up and the endpoints file is there, and stops and cleans up when run
-// returns. run's context also ends when the simulator fails.
+// returns, not before: what an interrupted run cleans up still finds the simulator. run's context ends with ctx and when
+// the simulator fails.
 func (a *app) serve(ctx context.Context, s *stack.Stack, run func(context.Context) error) error {
-	ctx, stop := context.WithCancel(ctx)
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	served := make(chan error, 1)
 	go func() {
-		served <- s.Serve(ctx)
-		stop()
+		defer end()
+		served <- s.Serve(serving)
 	}()
 	err := s.WaitReady(ctx)
 	if err == nil {
@@ -131,22 +139,29 @@ func (a *app) serve(ctx context.Context, s *stack.Stack, run func(context.Contex
 	return errors.Join(err, s.Close())
 }
 
-func (a *app) banner(e stack.Endpoints) {
-	p := func(format string, args ...any) { fmt.Fprintf(a.Stdout, format+"\n", args...) }
-	p("dpesim is up")
-	p("")
-	p("  Portal             %s", e.Portal)
-	p("                     %s", e.PortalTLS)
-	p("  Registry           %s", e.Registry)
-	p("  Kubernetes         %s", e.Kubernetes)
-	p("  Kubeconfig         %s", e.Kubeconfig)
-	p("  CA certificate     %s", e.CA)
-	p("  Proxy for its names  %s", e.Proxy)
-	if e.Temporary {
-		p("  State              temporary: gone when dpesim stops (keep it with --data DIR)")
-	} else {
-		p("  State              kept in %s", e.DataDir)
+// banner tells a person where everything is.
+func banner(w io.Writer, e stack.Endpoints) error {
+	state := "temporary: gone when dpesim stops (keep it with --data DIR)"
+	if !e.Temporary {
+		state = "kept in " + e.DataDir
 	}
-	p("")
-	p("Next: open the portal, or run 'dpesim environment create \"My environment\"'. Ctrl-C stops.")
+	fmt.Fprint(w, "dpesim is up\n\n")
+	tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	for _, line := range [][2]string{
+		{"Portal", e.Portal},
+		{"", e.PortalTLS},
+		{"Registry", e.Registry},
+		{"Kubernetes", e.Kubernetes},
+		{"Kubeconfig", e.Kubeconfig},
+		{"CA certificate", e.CA},
+		{"Proxy for its names", e.Proxy},
+		{"State", state},
+	} {
+		fmt.Fprintf(tw, "  %s\t%s\n", line[0], line[1])
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w, "\nNext: open the portal, or run 'dpesim environment create \"My environment\"'. Ctrl-C stops.")
+	return err
 }

@@ -66,14 +66,17 @@ a value: state, message, replicas_connected, redeploy_needed or outdated.`,
 
 // waitUp waits until there is a simulator and every part of it is ready.
 func (a *app) waitUp(ctx context.Context, wait waitFlags) error {
-	ctx, cancel := context.WithTimeout(ctx, wait.timeout)
+	limited, cancel := context.WithTimeout(ctx, wait.timeout)
 	defer cancel()
 	for {
-		err := a.isUp(ctx)
+		err := a.isUp(limited)
 		if err == nil {
 			return nil
 		}
-		if clock.New().Sleep(ctx, upPoll) != nil {
+		if clock.New().Sleep(limited, upPoll) != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			return sim.Errorf(sim.Unavailable, "no simulator is up after %s: %s", wait.timeout, err).WithHelp("start one with 'dpesim up', or wait longer (--timeout)")
 		}
 	}

@@ -46,8 +46,12 @@ func StartConfig(tb testing.TB, c stack.Config) *Sim {
 		tb.Fatalf("open the simulator: %v", err)
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(tb.Context()))
+	up, down := context.WithCancel(tb.Context())
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(ctx) }()
+	go func() {
+		defer down() // nobody waits for one that has failed
+		served <- s.Serve(ctx)
+	}()
 	tb.Cleanup(func() {
 		stop()
 		if err := <-served; err != nil {
@@ -57,7 +61,7 @@ func StartConfig(tb testing.TB, c stack.Config) *Sim {
 			tb.Errorf("close the simulator: %v", err)
 		}
 	})
-	if err := s.WaitReady(tb.Context()); err != nil {
+	if err := s.WaitReady(up); err != nil {
 		tb.Fatalf("wait for the simulator: %v", err)
 	}
 	return &Sim{Stack: s, API: &api.Client{BaseURL: s.Endpoints().Portal}}

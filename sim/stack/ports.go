@@ -12,12 +12,11 @@ import (
 )
 
 // ports are the ports of a run. A run on a kept data directory prefers those of the run before it where the user asks
-// for any free one: installed values files and the files of other programs name them.
+// for any free one: installed values files and the files of other programs name them. The cluster remembers its own.
 type ports struct {
-	HTTP    string `json:"http"`
-	TLS     string `json:"tls"`
-	Proxy   string `json:"proxy"`
-	Cluster string `json:"cluster"`
+	HTTP  string `json:"http"`
+	TLS   string `json:"tls"`
+	Proxy string `json:"proxy"`
 }
 
 // recall reads the ports of the run before; none if there was none. It returns Invalid if the file is damaged.

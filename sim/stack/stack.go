@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"sync"
 	"time"
@@ -183,11 +182,9 @@ func (s *Stack) openCluster(ctx context.Context) error {
 		dir = d
 	}
 	var err error
-	s.cluster, err = bind(s.config.ClusterAddr, s.last.Cluster, func(addr string) (*cluster.Cluster, error) {
-		return cluster.Open(ctx, cluster.Options{
-			Addr: addr, Dir: dir, Nodes: s.config.Nodes, Runtime: engines{s}, Dial: s.egress.DialContext,
-			Clock: s.config.Clock, Bus: s.bus, Draw: s.draw, Log: s.log(sim.PartCluster),
-		})
+	s.cluster, err = cluster.Open(ctx, cluster.Options{
+		Addr: s.config.ClusterAddr, Dir: dir, Nodes: s.config.Nodes, Runtime: engines{s}, Dial: s.egress.DialContext,
+		Clock: s.config.Clock, Bus: s.bus, Draw: s.draw, Log: s.log(sim.PartCluster),
 	})
 	if err != nil {
 		return err
@@ -234,10 +231,6 @@ func (s *Stack) describe() error {
 	if err != nil {
 		return fmt.Errorf("name the portal: %w", err)
 	}
-	kubernetes, err := url.Parse(s.cluster.URL())
-	if err != nil {
-		return fmt.Errorf("name the cluster: %w", err)
-	}
 	e := Endpoints{
 		Portal:     "http://" + net.JoinHostPort(host, s.httpPort),
 		PortalTLS:  "https://" + net.JoinHostPort("portal."+s.config.Domain, port),
@@ -254,7 +247,7 @@ func (s *Stack) describe() error {
 		PID:        os.Getpid(),
 	}
 	s.endpoints = e
-	return errors.Join(s.dir.remember(ports{HTTP: s.httpPort, TLS: port, Proxy: portOf(s.proxy.Addr()), Cluster: kubernetes.Port()}),
+	return errors.Join(s.dir.remember(ports{HTTP: s.httpPort, TLS: port, Proxy: portOf(s.proxy.Addr())}),
 		writeWhole(e.Kubeconfig, s.cluster.Kubeconfig()), writeWhole(e.CA, s.ca.PEM()))
 }
 
