@@ -12,8 +12,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
+
+	"github.com/dpesim/dpesim/sim/durable"
 )
 
 // tempPrefix marks files that are being written. Blob names are hex, so the two never meet.
@@ -72,10 +73,7 @@ func (b *blobs) write(ctx context.Context, r io.Reader) (_ blob, err error) {
 	id := make([]byte, 16)
 	_, _ = rand.Read(id) // never fails (package crypto/rand)
 	name := hex.EncodeToString(id)
-	if err := os.Rename(f.Name(), filepath.Join(b.dir, name)); err != nil {
-		return blob{}, err
-	}
-	if err := syncDir(b.dir); err != nil {
+	if err := durable.Rename(f.Name(), filepath.Join(b.dir, name)); err != nil {
 		return blob{}, err
 	}
 	return blob{name: name, size: n, md5: hex.EncodeToString(m.Sum(nil)), sha256: hex.EncodeToString(s.Sum(nil))}, nil
@@ -113,18 +111,6 @@ func (b *blobs) sweep(live map[string]bool) error {
 func isBlobName(s string) bool {
 	b, err := hex.DecodeString(s)
 	return err == nil && len(b) == 16
-}
-
-// syncDir makes a rename in dir durable. Windows keeps names in its journal and cannot sync a folder.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 func ignoreClosedFile(err error) error {

@@ -31,11 +31,6 @@ const maxDocument = 8 << 20
 
 // ServeHTTP answers one S3 request: who is it, may they, is it implemented; then gofakes3 has it.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !s.enter() {
-		w.WriteHeader(http.StatusServiceUnavailable)
-		return
-	}
-	defer s.inflight.Done()
 	n := s.requests.Add(1)
 	out := &reply{ResponseWriter: w, request: r, id: fmt.Sprintf("%016X", n), conditions: http.Header{}}
 	out.Header().Set("Date", s.opt.Clock.Now().Format(http.TimeFormat)) // clients correct their skew by it

@@ -11,15 +11,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/clock"
 	"github.com/dpesim/dpesim/sim/event"
 	"github.com/dpesim/dpesim/sim/fault"
+	"github.com/dpesim/dpesim/sim/web"
 )
 
 // DefaultRegion is the region that clients sign for unless [Options] say otherwise: MinIO's own default.
@@ -51,15 +50,9 @@ type Server struct {
 	store    *store
 	keys     *keyring
 	refusals *refusals
-	http     *http.Server
+	web      *web.Server
 	requests atomic.Uint64
-
-	mu       sync.Mutex
-	closed   bool
-	inflight sync.WaitGroup // handlers at work; added to under mu only
-
-	closing  sync.Once
-	closeErr error
+	closing  func() error // Close's work, once
 }
 
 // Open opens or makes the store in opt.Dir and opt.Path and removes what unfinished uploads left there. It returns
@@ -85,62 +78,19 @@ func Open(ctx context.Context, opt Options) (*Server, error) {
 		return nil, errors.Join(fmt.Errorf("read credentials: %w", err), st.db.Close())
 	}
 	s := &Server{opt: opt, store: st, keys: keys, refusals: &refusals{clock: opt.Clock, seen: map[string]*refusal{}}}
-	s.http = &http.Server{
-		Handler:           s,
-		ReadHeaderTimeout: 30 * time.Second,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug), // clients that hang up in a handshake
+	config := opt.TLS
+	if config != nil {
+		config = config.Clone()
+		config.NextProtos = []string{"http/1.1"} // as S3 itself: no HTTP/2
 	}
-	if opt.TLS != nil {
-		s.http.TLSConfig = opt.TLS.Clone()
-		s.http.TLSConfig.NextProtos = []string{"http/1.1"} // as S3 itself: no HTTP/2
-	}
+	s.web = web.New(s, opt.Listener, config, opt.Log)
+	s.closing = sync.OnceValue(func() error { return errors.Join(s.web.Close(), s.store.db.Close()) })
 	return s, nil
 }
 
 // Serve answers requests until ctx is done and then returns nil.
-func (s *Server) Serve(ctx context.Context) error {
-	defer context.AfterFunc(ctx, func() { _ = s.Close() })()
-	var err error
-	if s.opt.TLS != nil {
-		err = s.http.ServeTLS(s.opt.Listener, "", "")
-	} else {
-		err = s.http.Serve(s.opt.Listener)
-	}
-	if ctx.Err() == nil {
-		return err
-	}
-	return nil
-}
+func (s *Server) Serve(ctx context.Context) error { return s.web.Serve(ctx) }
 
 // Close stops listening, cuts the requests under way (what was not acknowledged is not kept), waits for their handlers
 // and closes the database. It is idempotent, and right if Serve never ran.
-func (s *Server) Close() error {
-	s.closing.Do(func() {
-		s.mu.Lock()
-		s.closed = true
-		s.mu.Unlock()
-		err := errors.Join(ignoreClosed(s.opt.Listener.Close()), ignoreClosed(s.http.Close()))
-		s.inflight.Wait()
-		s.closeErr = errors.Join(err, s.store.db.Close())
-	})
-	return s.closeErr
-}
-
-func ignoreClosed(err error) error {
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
-	return err
-}
-
-// enter counts a handler in, unless the server is closing.
-func (s *Server) enter() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return false
-	}
-	s.inflight.Add(1)
-	return true
-}
+func (s *Server) Close() error { return s.closing() }

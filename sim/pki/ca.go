@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/dpesim/dpesim/sim/clock"
+	"github.com/dpesim/dpesim/sim/durable"
 )
 
 // Lifetimes, in product time. How long the product's own certificates live is not public: these are an assumption.
@@ -107,7 +108,7 @@ func makeKey(path string) (*ecdsa.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return key, write(path, b, 0o600)
+	return key, durable.WriteFile(path, b, 0o600)
 }
 
 func makeCert(path string, key *ecdsa.PrivateKey, now time.Time) ([]byte, error) {
@@ -125,7 +126,7 @@ func makeCert(path string, key *ecdsa.PrivateKey, now time.Time) ([]byte, error)
 		return nil, fmt.Errorf("make the CA's certificate: %w", err)
 	}
 	b := encodeCert(der)
-	return b, write(path, b, 0o644)
+	return b, durable.WriteFile(path, b, 0o644)
 }
 
 // PEM gives the CA's certificate, for files and trust stores. The caller may change the copy.

@@ -18,11 +18,6 @@ const Realm = "dpesim registry"
 
 // ServeHTTP answers one request of the OCI distribution protocol.
 func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	if !r.enter() {
-		refuse(w, http.StatusServiceUnavailable, "UNAVAILABLE", "the registry is stopping: try again later")
-		return
-	}
-	defer r.inflight.Done()
 	w.Header().Set("Date", r.opt.Clock.Now().Format(http.TimeFormat))
 
 	user, secret, given := req.BasicAuth()

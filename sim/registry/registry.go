@@ -24,6 +24,7 @@ import (
 	"github.com/dpesim/dpesim/sim/clock"
 	"github.com/dpesim/dpesim/sim/event"
 	"github.com/dpesim/dpesim/sim/fault"
+	"github.com/dpesim/dpesim/sim/web"
 )
 
 // Options say what a registry works with. Dir, Listener and Clock are needed.
@@ -45,19 +46,12 @@ type Registry struct {
 	opt   Options
 	blobs ggcr.BlobPutHandler
 	oci   http.Handler
-	http  *http.Server
+	web   *web.Server
 
 	mu      sync.Mutex
 	tokens  map[string]Token     // by user
 	charts  map[string]*chart    // by digest of the archive
 	refused map[string]time.Time // user -> when a refusal was told
-
-	door     sync.Mutex
-	closed   bool
-	inflight sync.WaitGroup // handlers at work; added to under door only
-
-	closing  sync.Once
-	closeErr error
 }
 
 // Open makes a registry over the folder opt.Dir. It returns Invalid if an option is missing. The listener is the
@@ -91,14 +85,7 @@ func Open(ctx context.Context, opt Options) (*Registry, error) {
 		charts:  map[string]*chart{},
 		refused: map[string]time.Time{},
 	}
-	r.http = &http.Server{
-		Handler:           r,
-		ReadHeaderTimeout: 30 * time.Second,
-		ErrorLog:          slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug),
-	}
-	if opt.TLS != nil {
-		r.http.TLSConfig = opt.TLS.Clone()
-	}
+	r.web = web.New(r, opt.Listener, opt.TLS, opt.Log)
 	return r, nil
 }
 
@@ -112,47 +99,8 @@ func sweep(dir string) error {
 }
 
 // Serve answers requests until ctx is done and then returns nil.
-func (r *Registry) Serve(ctx context.Context) error {
-	defer context.AfterFunc(ctx, func() { _ = r.Close() })()
-	var err error
-	if r.opt.TLS != nil {
-		err = r.http.ServeTLS(r.opt.Listener, "", "")
-	} else {
-		err = r.http.Serve(r.opt.Listener)
-	}
-	if ctx.Err() == nil {
-		return err
-	}
-	return nil
-}
+func (r *Registry) Serve(ctx context.Context) error { return r.web.Serve(ctx) }
 
 // Close stops listening, cuts the requests under way and waits for their handlers. It is idempotent, and right if Serve
 // never ran.
-func (r *Registry) Close() error {
-	r.closing.Do(func() {
-		r.door.Lock()
-		r.closed = true
-		r.door.Unlock()
-		r.closeErr = errors.Join(ignoreClosed(r.opt.Listener.Close()), ignoreClosed(r.http.Close()))
-		r.inflight.Wait()
-	})
-	return r.closeErr
-}
-
-func ignoreClosed(err error) error {
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
-	return err
-}
-
-// enter counts a handler in, unless the registry is closing.
-func (r *Registry) enter() bool {
-	r.door.Lock()
-	defer r.door.Unlock()
-	if r.closed {
-		return false
-	}
-	r.inflight.Add(1)
-	return true
-}
+func (r *Registry) Close() error { return r.web.Close() }
