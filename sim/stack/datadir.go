@@ -12,6 +12,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/durable"
 )
 
 // format is the version of the data directory's layout. Databases inside carry their own.
@@ -66,7 +67,7 @@ func (d *dataDir) claim() error {
 	if known, err := d.recognise(); err != nil || known {
 		return err
 	}
-	return writeWhole(d.join(formatFile), []byte(strconv.Itoa(format)+"\n"))
+	return durable.WriteFile(d.join(formatFile), []byte(strconv.Itoa(format)+"\n"), 0o600)
 }
 
 // Files at the top of a data directory that tell that it is one.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/durable"
 )
 
 // Endpoints is where to find a running simulator: what `up` prints and writes.
@@ -38,7 +39,10 @@ func (e Endpoints) WriteFile(path string) error {
 	if err != nil {
 		return fmt.Errorf("encode endpoints: %w", err)
 	}
-	return writeWhole(path, append(b, '\n'))
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("make the endpoints file's folder: %w", err)
+	}
+	return durable.WriteFile(path, append(b, '\n'), 0o600)
 }
 
 // ReadEndpoints reads what [Endpoints.WriteFile] wrote. It returns NotFound if there is no such file.
@@ -55,32 +59,4 @@ func ReadEndpoints(path string) (Endpoints, error) {
 		return Endpoints{}, sim.Errorf(sim.Invalid, "%s is not an endpoints file", path).WithHelp("name the file that 'dpesim up' wrote")
 	}
 	return e, nil
-}
-
-// writeWhole writes a file that only this user may read: temporary file in the same directory, sync, rename.
-func writeWhole(path string, b []byte) (err error) {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make %s: %w", dir, err)
-	}
-	f, err := os.CreateTemp(dir, filepath.Base(path)+".*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close() // closed already, or its contents do not matter any more
-			err = errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
-		}
-	}()
-	if _, err := f.Write(b); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

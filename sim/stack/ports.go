@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/durable"
 )
 
 // ports are the ports of a run. A run on a kept data directory prefers those of the run before it where the user asks
@@ -44,7 +45,7 @@ func (d *dataDir) remember(p ports) error {
 	if err != nil {
 		return fmt.Errorf("write this run's ports: %w", err)
 	}
-	return writeWhole(d.join("ports.json"), b)
+	return durable.WriteFile(d.join("ports.json"), b, 0o600)
 }
 
 // bind calls open with addr; if addr asks for any free port it tries the last one first, and takes another if that

@@ -18,6 +18,7 @@ import (
 	"github.com/dpesim/dpesim/sim/clock"
 	"github.com/dpesim/dpesim/sim/cluster"
 	"github.com/dpesim/dpesim/sim/draw"
+	"github.com/dpesim/dpesim/sim/durable"
 	"github.com/dpesim/dpesim/sim/edge"
 	"github.com/dpesim/dpesim/sim/event"
 	"github.com/dpesim/dpesim/sim/fault"
@@ -248,7 +249,7 @@ func (s *Stack) describe() error {
 	}
 	s.endpoints = e
 	return errors.Join(s.dir.remember(ports{HTTP: s.httpPort, TLS: port, Proxy: portOf(s.proxy.Addr())}),
-		writeWhole(e.Kubeconfig, s.cluster.Kubeconfig()), writeWhole(e.CA, s.ca.PEM()))
+		durable.WriteFile(e.Kubeconfig, s.cluster.Kubeconfig(), 0o600), durable.WriteFile(e.CA, s.ca.PEM(), 0o600))
 }
 
 // edgePort is the port of all cloud endpoints.

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/durable"
 )
 
 // headerTimeout is how long a client may take to send a request's header.
@@ -49,7 +50,7 @@ func openIdentity(dir string) (*identity, error) {
 		if err != nil {
 			return nil, err
 		}
-		return id, writeWhole(path, kept)
+		return id, durable.WriteFile(path, kept, 0o600)
 	}
 	if err != nil {
 		return nil, err
@@ -186,26 +187,9 @@ func listen(ctx context.Context, addr, dir string) (net.Listener, error) {
 		return nil, fmt.Errorf("listen for the cluster's API: %w", err)
 	}
 	if tcp, ok := ln.Addr().(*net.TCPAddr); ok && dir != "" {
-		if err := writeWhole(file, []byte(strconv.Itoa(tcp.Port)+"\n")); err != nil {
+		if err := durable.WriteFile(file, []byte(strconv.Itoa(tcp.Port)+"\n"), 0o600); err != nil {
 			return nil, errors.Join(err, ln.Close())
 		}
 	}
 	return ln, nil
-}
-
-// writeWhole writes a file that only its owner can read, all of it or nothing.
-func writeWhole(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
 }
