@@ -68,10 +68,6 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Nodes == nil {
 		o.Nodes = DefaultNodes()
 	}
-	var err error
-	if o.Draw, err = drawFor(o.Dir, o.Draw); err != nil {
-		return nil, err
-	}
 	logs, steps := &logSource{}, trail.New(o.Bus)
 	apiDir, nodeDir := "", ""
 	if o.Dir != "" {
@@ -86,13 +82,13 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	config.AcceptContentTypes = config.ContentType + ",application/json"
 	c.agent, err = node.Open(node.Options{
-		Config: config, Nodes: o.Nodes, Runtime: o.Runtime, Dial: o.Dial, Dir: nodeDir, Clock: o.Clock, Trail: steps, Draw: o.Draw, Log: o.Log,
+		Config: config, Nodes: o.Nodes, Runtime: o.Runtime, Dial: o.Dial, Dir: nodeDir, Clock: o.Clock, Trail: steps, Log: o.Log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, server.Close())
 	}
 	logs.agent = c.agent
-	c.controllers, err = controller.New(controller.Options{Config: config, Clock: o.Clock, Trail: steps, Draw: o.Draw, Log: o.Log})
+	c.controllers, err = controller.New(controller.Options{Config: config, Clock: o.Clock, Trail: steps, Log: o.Log})
 	if err != nil {
 		return nil, errors.Join(err, c.agent.Close(), server.Close())
 	}

@@ -8,7 +8,6 @@ import (
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	apitypes "k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
@@ -62,7 +61,6 @@ func (s strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Obje
 func (s strategy) PrepareForCreate(_ context.Context, o runtime.Object) {
 	if m, err := meta.Accessor(o); err == nil {
 		m.SetCreationTimestamp(s.stamp.now())
-		m.SetUID(s.uid())
 		if s.r.has("Spec") && s.r.plural != "nodes" && s.r.plural != "namespaces" && s.r.plural != "services" {
 			m.SetGeneration(1)
 		}
@@ -73,26 +71,6 @@ func (s strategy) PrepareForCreate(_ context.Context, o runtime.Object) {
 	if s.r.create != nil {
 		s.r.create(o)
 	}
-}
-
-// uid draws a random UUID (RFC 9562, version 4).
-func (s strategy) uid() apitypes.UID {
-	const hex = "0123456789abcdef"
-	a, b := s.draw.Uint64("cluster/api/uid"), s.draw.Uint64("cluster/api/uid")
-	a = a&^0xf000 | 0x4000
-	b = b&^(0b11<<62) | 0b10<<62
-	out := make([]byte, 0, 36)
-	for i := range 32 {
-		if i == 8 || i == 12 || i == 16 || i == 20 {
-			out = append(out, '-')
-		}
-		n := a
-		if i >= 16 {
-			n = b
-		}
-		out = append(out, hex[n>>(60-4*(i%16))&0xf])
-	}
-	return apitypes.UID(out)
 }
 
 // PrepareForUpdate completes an object that is about to replace old.

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -26,11 +27,20 @@ type loop struct {
 	log   *slog.Logger
 	queue workqueue.TypedRateLimitingInterface[string]
 	sync  func(ctx context.Context, key string) error
+
+	mu     sync.Mutex
+	alarms map[string]alarm // by key
+}
+
+// alarm is when a key will be synced in any case.
+type alarm struct {
+	at    time.Time
+	timer *clock.Timer
 }
 
 func (m *Manager) loop(name string, sync func(ctx context.Context, key string) error) *loop {
 	l := &loop{
-		name: name, clock: m.clock, log: m.log, sync: sync,
+		name: name, clock: m.clock, log: m.log, sync: sync, alarms: map[string]alarm{},
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetry, lastRetry)),
 	}
 	m.loops = append(m.loops, l)
@@ -40,13 +50,40 @@ func (m *Manager) loop(name string, sync func(ctx context.Context, key string) e
 // add asks for a sync of key.
 func (l *loop) add(key string) { l.queue.Add(key) }
 
-// addAfter asks for a sync of key once d of product time has passed.
+// addAfter asks for a sync of key once d of product time has passed, at the latest: an earlier one can ask anew.
 func (l *loop) addAfter(key string, d time.Duration) {
-	l.clock.AfterFunc(d, func() { l.queue.Add(key) })
+	at := l.clock.Now().Add(d)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if a, ok := l.alarms[key]; ok {
+		if !at.Before(a.at) {
+			return
+		}
+		a.timer.Stop()
+	}
+	l.alarms[key] = alarm{at, l.clock.AfterFunc(d, func() {
+		l.mu.Lock()
+		if l.alarms[key].at.Equal(at) {
+			delete(l.alarms, key)
+		}
+		l.mu.Unlock()
+		l.queue.Add(key)
+	})}
+}
+
+// silence stops the alarms.
+func (l *loop) silence() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range l.alarms {
+		a.timer.Stop()
+	}
+	clear(l.alarms)
 }
 
 // run syncs until the queue is shut down.
 func (l *loop) run(ctx context.Context) {
+	defer l.silence()
 	for {
 		key, shutdown := l.queue.Get()
 		if shutdown {

@@ -23,7 +23,6 @@ import (
 	"github.com/dpesim/dpesim/sim/clock"
 	"github.com/dpesim/dpesim/sim/cluster/internal/record"
 	"github.com/dpesim/dpesim/sim/cluster/internal/trail"
-	"github.com/dpesim/dpesim/sim/draw"
 )
 
 // Options say how the controllers run. All are required.
@@ -31,7 +30,6 @@ type Options struct {
 	Config *rest.Config // of the API server
 	Clock  *clock.Clock
 	Trail  *trail.Trail
-	Draw   *draw.Source
 	Log    *slog.Logger
 }
 
@@ -61,7 +59,7 @@ func New(o Options) (*Manager, error) {
 	}
 	return &Manager{
 		client: client, discovery: client.Discovery(), metadata: meta, informers: informers.NewSharedInformerFactory(client, 0),
-		events: record.New(client, o.Clock, o.Draw, o.Log), clock: o.Clock, trail: o.Trail, log: o.Log, ready: make(chan struct{}),
+		events: record.New(client, o.Clock, o.Log), clock: o.Clock, trail: o.Trail, log: o.Log, ready: make(chan struct{}),
 	}, nil
 }
 

@@ -27,7 +27,6 @@ import (
 	"github.com/dpesim/dpesim/sim/clock"
 	"github.com/dpesim/dpesim/sim/cluster/internal/record"
 	"github.com/dpesim/dpesim/sim/cluster/internal/trail"
-	"github.com/dpesim/dpesim/sim/draw"
 )
 
 // stopGrace is how long, in machine time, containers may take to end when the agent goes: the whole simulator stops
@@ -43,7 +42,6 @@ type Options struct {
 	Dir     string   // of scratch directories and claims, kept; "": a temporary one, removed by Close
 	Clock   *clock.Clock
 	Trail   *trail.Trail
-	Draw    *draw.Source
 	Log     *slog.Logger
 }
 
@@ -80,7 +78,7 @@ func Open(o Options) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{
-		client: client, events: record.New(client, o.Clock, o.Draw, o.Log), runtime: o.Runtime, dial: o.Dial, clock: o.Clock, trail: o.Trail,
+		client: client, events: record.New(client, o.Clock, o.Log), runtime: o.Runtime, dial: o.Dial, clock: o.Clock, trail: o.Trail,
 		log: o.Log, places: places, network: newNetwork(), dir: o.Dir, ready: make(chan struct{}), pods: map[types.UID]*pod{},
 	}
 	if a.dial == nil {

@@ -1,14 +1,15 @@
 // Package record writes Kubernetes events: what `kubectl get events` and `kubectl describe` show to an operator.
 //
-// client-go has a recorder too; it stamps by the machine's clock and names by it. This one goes by product time and the
-// run's seed, and counts a repeated event up instead of writing it again.
+// client-go has a recorder too; it stamps by the machine's clock. This one goes by product time, and counts a repeated event up instead of writing it again.
 package record
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,7 +21,6 @@ import (
 	"k8s.io/client-go/tools/reference"
 
 	"github.com/dpesim/dpesim/sim/clock"
-	"github.com/dpesim/dpesim/sim/draw"
 )
 
 // remembered is how many different events are counted up when they repeat; the count starts anew past it.
@@ -30,7 +30,6 @@ const remembered = 4096
 type Recorder struct {
 	client kubernetes.Interface
 	clock  *clock.Clock
-	draw   *draw.Source
 	log    *slog.Logger
 
 	mu      sync.Mutex
@@ -39,8 +38,8 @@ type Recorder struct {
 }
 
 // New gives a recorder. Nothing is written before [Recorder.Run].
-func New(client kubernetes.Interface, c *clock.Clock, d *draw.Source, log *slog.Logger) *Recorder {
-	return &Recorder{client: client, clock: c, draw: d, log: log, more: make(chan struct{}, 1)}
+func New(client kubernetes.Interface, c *clock.Clock, log *slog.Logger) *Recorder {
+	return &Recorder{client: client, clock: c, log: log, more: make(chan struct{}, 1)}
 }
 
 // Source is who tells: a component, and the node it speaks for.
@@ -68,7 +67,7 @@ func (r *Recorder) tell(from Source, about runtime.Object, kind, reason, message
 		namespace = metav1.NamespaceDefault
 	}
 	e := corev1.Event{
-		ObjectMeta:     metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("%s.%016x", ref.Name, r.draw.Uint64("cluster/event"))},
+		ObjectMeta:     metav1.ObjectMeta{Namespace: namespace, Name: ref.Name + "." + strings.ToLower(rand.Text()[:16])},
 		InvolvedObject: *ref, Type: kind, Reason: reason, Message: message, Count: 1,
 		FirstTimestamp: now, LastTimestamp: now,
 		Source:              corev1.EventSource{Component: from.Component, Host: from.Node},
