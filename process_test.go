@@ -111,10 +111,7 @@ func (p *process) install(env, name, label, release string, replicas int) {
 	p.tb.Helper()
 	p.run("dpe", "add", env, name, "--replicas", strconv.Itoa(replicas))
 	p.write("values.yaml", p.run("dpe", "values", env, label))
-	e, err := stack.ReadEndpoints(p.file)
-	if err != nil {
-		p.tb.Fatal(err)
-	}
+	e := p.endpoints()
 	login := p.command("helm", "registry", "login", e.RegistryHost(), "--ca-file", e.CA, "--username", env+"."+label, "--password-stdin")
 	login.Stdin = strings.NewReader(p.run("dpe", "token", env, label))
 	if out, err := login.CombinedOutput(); err != nil {
@@ -122,6 +119,16 @@ func (p *process) install(env, name, label, release string, replicas int) {
 	}
 	p.run("helm", "install", label, "oci://"+e.RegistryHost()+"/charts/dpe", "--version", release, "--namespace", "dpe", "--create-namespace",
 		"--values", "values.yaml", "--ca-file", e.CA, "--wait", "--timeout", "60s")
+}
+
+// endpoints reads where p is.
+func (p *process) endpoints() stack.Endpoints {
+	p.tb.Helper()
+	e, err := stack.ReadEndpoints(p.file)
+	if err != nil {
+		p.tb.Fatal(err)
+	}
+	return e
 }
 
 func (p *process) write(name, text string) {

@@ -237,3 +237,22 @@ func TestInterruptedScenarioCleansUp(t *testing.T) {
 		t.Errorf("%s is left: %v", dir, err)
 	}
 }
+
+// An interrupt reaches the command of exec, which may end as it likes; then the simulator goes.
+func TestInterruptedExecLetsItsCommandEnd(t *testing.T) {
+	t.Parallel()
+	w := nowhere(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	var stdout, stderr lines
+	ended := make(chan int, 1)
+	go func() {
+		ended <- cli.Main(ctx, w.environment([]string{
+			"exec", "--", "sh", "-c", `trap "echo cleaned up in $DPESIM_CA; exit 7" INT; echo started; while :; do sleep 0.02; done`,
+		}, &stdout, &stderr))
+	}()
+	stdout.wait(t, "started")
+	interrupt()
+	if code := <-ended; code != 130 || !strings.Contains(stdout.String(), "cleaned up in /") {
+		t.Errorf("exit code %d\n%s%s", code, &stdout, &stderr)
+	}
+}
