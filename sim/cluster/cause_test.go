@@ -111,4 +111,3 @@ func TestARestartIsCausedByTheExit(t *testing.T) {
 		t.Errorf("chain of the second run (-want +got):\n%s", diff)
 	}
 }
-

@@ -178,12 +178,18 @@ func TestPodsComeBackAfterARestart(t *testing.T) {
 		}
 		return len(pods) == 2
 	})
-	r.create(t, deployment("other", "v1", 3, 1, 0)) // drawn anew: no name or UID of before
-	r.rolledOut(t, "other")
-	for _, p := range r.pods(t, "other") {
-		if before[p.UID] != "" {
-			t.Errorf("%s has the UID of another pod", p.Name)
-		}
+	d := r.get(t, "web")
+	d.Spec.Replicas = new(int32(4)) // the seed draws the names of before again: they are taken, and others follow
+	if _, err := r.AppsV1().Deployments("default").Update(t.Context(), d, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	r.until(t, "four replicas", func() bool { return r.get(t, "web").Status.AvailableReplicas == 4 })
+	uids := map[types.UID]bool{}
+	for _, p := range r.pods(t, "web") {
+		uids[p.UID] = true
+	}
+	if failed := r.events(t, "", "FailedCreate"); len(uids) != 4 || len(failed) > 0 {
+		t.Errorf("%d UIDs of four pods; failures: %v", len(uids), failed)
 	}
 	r.until(t, "SandboxChanged", r.hasEvent(t, "", "SandboxChanged", "Pod sandbox changed"))
 }

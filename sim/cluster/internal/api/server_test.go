@@ -28,6 +28,7 @@ func (logs) PodLog(_ context.Context, namespace, pod, container string, _ *corev
 }
 
 func options(tb testing.TB, dir string) api.Options {
+	tb.Helper()
 	return api.Options{
 		Dir: dir, Clock: clock.NewFrozen(epoch), Draw: draw.New(1), Logs: logs{},
 		Log: slog.New(slog.NewTextHandler(tb.Output(), nil)),

@@ -18,6 +18,9 @@ func (reg *registry) addSubresources() {
 		pods: pods.Store, budgets: budgets, stamp: reg.stamp,
 		status: reg.status[policyv1.Resource("poddisruptionbudgets")],
 	}
+	for path, what := range map[string]string{"exec": "execute in", "attach": "attach to", "portforward": "forward a port to"} {
+		core["pods/"+path] = streamEndpoint{pods.Store, what}
+	}
 	if reg.options.Logs != nil {
 		core["pods/log"] = logEndpoint{pods.Store, reg.options.Logs}
 	}

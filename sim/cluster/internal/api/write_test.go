@@ -41,6 +41,7 @@ func deployment(name string) *appsv1.Deployment {
 }
 
 func ok[T any](tb testing.TB) func(v T, err error) T {
+	tb.Helper()
 	return func(v T, err error) T {
 		tb.Helper()
 		if err != nil {
