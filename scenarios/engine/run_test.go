@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -306,9 +307,11 @@ func TestEventuallyLooksAgainAtEachEvent(t *testing.T) {
 	}
 }
 
-// advance moves c until the run has ended.
+// advance moves c until the run has ended, each time when everything else in the bubble waits: no time passes while a
+// command runs.
 func advance(ctx context.Context, c *clock.Clock) {
 	for ctx.Err() == nil {
+		synctest.Wait()
 		if err := c.Advance(ctx, 100*time.Millisecond); err != nil {
 			return
 		}
@@ -317,55 +320,59 @@ func advance(ctx context.Context, c *clock.Clock) {
 
 func TestEventuallyFailsWithTheLastOutputWhenItsProductTimeIsOver(t *testing.T) {
 	t.Parallel()
-	c := clock.NewFrozen(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
-	ctx, stop := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	wg.Go(func() { advance(ctx, c) })
-	began := c.Now()
-	n := 0
-	never := func(_ context.Context, c verb.Call) error {
-		n++
-		fmt.Fprintf(c.Stdout, "state %d\n", n)
-		return &verb.ExitError{Code: 8}
-	}
-	r, err := play(t, script(t, "check", "never_() { never; true; }", "eventually 2m never_ x"),
-		engine.Options{Clock: c, Verbs: map[string]verb.Verb{"never": never}})
-	stop()
-	wg.Wait()
-	stepError(t, err, 7)
-	if passed := c.Now().Sub(began); passed < 2*time.Minute {
-		t.Errorf("it gave up after %s", passed)
-	}
-	want := fmt.Sprintf("state %d\neventually: not so within 2m0s, looked %d times, the last ended with exit status 8: never_ x\n", n, n)
-	if got := r.output(0); got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c := clock.NewFrozen(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+		ctx, stop := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { advance(ctx, c) })
+		began := c.Now()
+		n := 0
+		never := func(_ context.Context, c verb.Call) error {
+			n++
+			fmt.Fprintf(c.Stdout, "state %d\n", n)
+			return &verb.ExitError{Code: 8}
+		}
+		r, err := play(t, script(t, "check", "never_() { never; true; }", "eventually 2m never_ x"),
+			engine.Options{Clock: c, Verbs: map[string]verb.Verb{"never": never}})
+		stop()
+		wg.Wait()
+		stepError(t, err, 7)
+		if passed := c.Now().Sub(began); passed < 2*time.Minute {
+			t.Errorf("it gave up after %s", passed)
+		}
+		want := fmt.Sprintf("state %d\neventually: not so within 2m0s, looked %d times, the last ended with exit status 8: never_ x\n", n, n)
+		if got := r.output(0); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
 }
 
 func TestConsistentlyHoldsOrFailsAtOnce(t *testing.T) {
 	t.Parallel()
-	c := clock.NewFrozen(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
-	ctx, stop := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	wg.Go(func() { advance(ctx, c) })
-	defer wg.Wait()
-	defer stop()
-	n := 0
-	thrice := func(_ context.Context, c verb.Call) error {
-		n++
-		fmt.Fprintf(c.Stdout, "state %d\n", n)
-		if n > 3 {
-			return &verb.ExitError{Code: 1}
+	synctest.Test(t, func(t *testing.T) {
+		c := clock.NewFrozen(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+		ctx, stop := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { advance(ctx, c) })
+		defer wg.Wait()
+		defer stop()
+		n := 0
+		thrice := func(_ context.Context, c verb.Call) error {
+			n++
+			fmt.Fprintf(c.Stdout, "state %d\n", n)
+			if n > 3 {
+				return &verb.ExitError{Code: 1}
+			}
+			return nil
 		}
-		return nil
-	}
-	r, err := play(t, script(t, "check", "consistently 1m echo fine", "consistently 1h thrice"),
-		engine.Options{Clock: c, Verbs: map[string]verb.Verb{"thrice": thrice}})
-	stepError(t, err, 7)
-	want := "fine\nstate 4\nconsistently: no longer so within 1h0m0s, after it had held 3 times: thrice\n"
-	if got := r.output(0); got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
+		r, err := play(t, script(t, "check", "consistently 1m echo fine", "consistently 1h thrice"),
+			engine.Options{Clock: c, Verbs: map[string]verb.Verb{"thrice": thrice}})
+		stepError(t, err, 7)
+		want := "fine\nstate 4\nconsistently: no longer so within 1h0m0s, after it had held 3 times: thrice\n"
+		if got := r.output(0); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
 }
 
 func TestRecordWritesWhatAWatcherSeesWhileACommandRuns(t *testing.T) {
