@@ -67,7 +67,7 @@ func (r *Registry) Push(ctx context.Context, repository, version string, archive
 		"schemaVersion": 2,
 		"config":        v1.Descriptor{MediaType: helmregistry.ConfigMediaType, Digest: configDigest, Size: configSize},
 		"layers":        []v1.Descriptor{{MediaType: helmregistry.ChartLayerMediaType, Digest: digest, Size: size}},
-		"annotations":   annotations(c.Metadata, r.opt.Clock.Now()),
+		"annotations":   annotations(c.Metadata, c.ModTime),
 	})
 	if err != nil {
 		return fmt.Errorf("encode manifest: %w", err)
@@ -129,7 +129,8 @@ func (a *answer) WriteHeader(status int) { a.status = status }
 func (a *answer) Write(p []byte) (int, error) { return a.body.Write(p) }
 
 // annotations are those that helm gives a chart's manifest: some from the metadata under OCI's names, then the chart's
-// own, which may replace all but the title and the version.
+// own, which may replace all but the title and the version. What is created is the archive, so that the same archive has
+// the same digest in every run.
 func annotations(m *helmchart.Metadata, created time.Time) map[string]string {
 	const oci = "org.opencontainers.image."
 	out := map[string]string{}
