@@ -92,6 +92,8 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request) (proof, erro
 		return s.authenticateHeader(ctx, r)
 	case q.Has("X-Amz-Signature"):
 		return s.authenticatePresigned(ctx, r, q)
+	case q.Has("AWSAccessKeyId") && q.Has("Signature"): // as in an address that is presigned with version 2
+		return proof{}, newError(codeInvalidRequest, "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.")
 	}
 	return proof{}, newError(codeAccessDenied, "Access Denied: the request is not signed")
 }
