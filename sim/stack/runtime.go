@@ -3,9 +3,11 @@ package stack
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/dpesim/dpesim/dpe"
+	"github.com/dpesim/dpesim/dpe/chart"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/cluster"
 )
@@ -38,14 +40,19 @@ func (r engines) Run(ctx context.Context, c cluster.Container) error {
 	return dpe.Run(ctx, config)
 }
 
-// imageRelease gives the release of the engine in an image: its tag.
+// imageRelease gives the release of the engine in an image: its tag. There are images of the releases that have a chart.
 func imageRelease(image string) (sim.Release, error) {
 	i := strings.LastIndexByte(image, ':')
 	if i < 0 || !strings.HasSuffix(image[:i], "/"+imageRepository) {
 		return "", sim.Errorf(sim.Invalid, "the in-process cluster cannot run the image %s", image).
 			WithHelp("it runs engines only: HOST/%s:RELEASE; use a real cluster for other images", imageRepository)
 	}
-	return sim.ParseRelease(image[i+1:])
+	release := sim.Release(image[i+1:])
+	if known := chart.Releases(); !slices.Contains(known, release) {
+		return "", sim.Errorf(sim.NotFound, "there is no image %s: the registry has no release %s", image, release).
+			WithHelp("the releases are %v; leave image.tag empty for the chart's own", known)
+	}
+	return release, nil
 }
 
 // log gives the logger of a part.
