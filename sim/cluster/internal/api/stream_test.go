@@ -4,16 +4,16 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // What cannot be had says so in words that kubectl shows; a pod that is not there is still that.
 func TestStreamsIntoContainersAreRefusedInWords(t *testing.T) {
-	t.Parallel()
-	s, c := start(t, options(t, ""))
-	_ = s
+	c := started(t)
 	core := c.CoreV1().RESTClient()
-	create(t, c, pod("p"))
+	ok[*corev1.Pod](t)(c.CoreV1().Pods("default").Create(t.Context(), pod("p"), metav1.CreateOptions{}))
 	for path, want := range map[string]string{"exec": "execute in", "attach": "attach to", "portforward": "forward a port to"} {
 		err := core.Post().Namespace("default").Resource("pods").Name("p").SubResource(path).Do(t.Context()).Error()
 		if err == nil || !strings.Contains(err.Error(), "nothing to "+want) {
