@@ -122,10 +122,10 @@ func portalAlone(t *testing.T, dir string, act func(*api.Client)) {
 	}
 }
 
-func TestCrashBetweenCommitAndServicesHealsAtTheNextStart(t *testing.T) {
+func TestCrashBetweenCommitAndServicesHealsAtTheNextStart(t *testing.T) { //nolint:tparallel // before the crash comes before the crash
 	t.Parallel()
 	dir := t.TempDir()
-	t.Run("before the crash", func(t *testing.T) { //nolint:paralleltest // one after the other
+	t.Run("before the crash", func(t *testing.T) {
 		s := simtest.StartConfig(t, kept(t, dir))
 		for _, name := range []string{"Acme", "Doomed"} {
 			s.Environment(t, api.EnvironmentSpec{Name: name})

@@ -274,7 +274,7 @@ func TestPortalKeepsTheHostNameThatTheUserGave(t *testing.T) {
 }
 
 // Not parallel: it counts the goroutines of the process.
-func TestNothingIsLeft(t *testing.T) { //nolint:paralleltest // counts goroutines
+func TestNothingIsLeft(t *testing.T) {
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
 	cycle := func() {
@@ -295,17 +295,17 @@ func TestNothingIsLeft(t *testing.T) { //nolint:paralleltest // counts goroutine
 	}
 	cycle() // libraries start what they never stop, once
 
-	t.Run("after serving", func(t *testing.T) { //nolint:paralleltest // counts goroutines
+	t.Run("after serving", func(t *testing.T) {
 		before := runtime.NumGoroutine()
 		cycle()
 		nothingLeft(t, before, tmp)
 	})
-	t.Run("after closing unserved", func(t *testing.T) { //nolint:paralleltest // counts goroutines
+	t.Run("after closing unserved", func(t *testing.T) {
 		before := runtime.NumGoroutine()
 		run(t, simtest.Config(t))
 		nothingLeft(t, before, tmp)
 	})
-	t.Run("after closing while it serves", func(t *testing.T) { //nolint:paralleltest // counts goroutines
+	t.Run("after closing while it serves", func(t *testing.T) {
 		before := runtime.NumGoroutine()
 		s, err := stack.Open(t.Context(), simtest.Config(t))
 		if err != nil {
@@ -324,7 +324,7 @@ func TestNothingIsLeft(t *testing.T) { //nolint:paralleltest // counts goroutine
 		"cluster": func(c *stack.Config, taken string) { c.ClusterAddr = taken },
 		"portal":  func(c *stack.Config, taken string) { c.HTTPAddr = taken },
 	} {
-		t.Run("after opening the "+part+" failed", func(t *testing.T) { //nolint:paralleltest // counts goroutines
+		t.Run("after opening the "+part+" failed", func(t *testing.T) {
 			before := runtime.NumGoroutine()
 			dir := t.TempDir()
 			first := run(t, kept(t, dir))

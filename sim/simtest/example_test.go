@@ -1,0 +1,20 @@
+package simtest_test
+
+import (
+	"testing"
+
+	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/sim/simtest"
+)
+
+// A test of a program that talks to the portal: everything that it needs is a few lines, and gone when it ends.
+func ExampleStart() {
+	_ = func(t *testing.T) {
+		s := simtest.Start(t)
+		env := s.Environment(t, api.EnvironmentSpec{Name: "Demo"})
+		if _, err := s.API.AddDPE(t.Context(), env.ID, api.DPESpec{Name: "Finance"}); err != nil {
+			t.Fatal(err)
+		}
+		t.Log("portal:", s.Endpoints().Portal)
+	}
+}
