@@ -138,7 +138,7 @@ func TestProblemsAreToldAsProblems(t *testing.T) {
 		"too long":        {"POST", "/api/v1/environments", `{"name":"` + strings.Repeat("a", 70<<10) + `"}`, []string{js}, 400, "invalid", "longer than"},
 		"media type":      {"POST", "/api/v1/environments", `{"name":"a"}`, nil, 400, "invalid", "Content-Type"},
 		"no route":        {"GET", "/api/v1/nothing", ``, nil, 404, "not_found", "nothing at this address"},
-		"no method":       {"PUT", "/api/v1/environments", ``, nil, 400, "invalid", "method"},
+		"no method":       {"PUT", "/api/v1/environments", ``, nil, 405, "invalid", "method"},
 		"no environment":  {"GET", "/api/v1/environments/nowhere", ``, nil, 404, "not_found", "nowhere"},
 		"bad entity tag":  {"PATCH", "/api/v1/environments/prod/dpes/x", `{"replicas":2}`, []string{js, "If-Match: 1"}, 400, "invalid", "entity tag"},
 		"bad event":       {"GET", "/api/v1/events?after=x", ``, nil, 400, "invalid", "seq"},

@@ -48,13 +48,20 @@ func kinds(err error) error {
 	case http.StatusNotFound:
 		return sim.Errorf(sim.NotFound, "there is nothing at this address").WithHelp("check the address; the API's routes are below %s", api.Prefix)
 	case http.StatusMethodNotAllowed:
-		return sim.Errorf(sim.Invalid, "this address does not take that method")
+		return sim.Errorf(sim.Invalid, "this address does not take that method").WithHelp("the header Allow names those that it takes")
 	}
 	return err
 }
 
+// wrongMethod tells whether err is the router's, about a method that the address does not take.
+func wrongMethod(err error) bool {
+	h, ok := errors.AsType[*echo.HTTPError](err)
+	return ok && h.Code == http.StatusMethodNotAllowed
+}
+
 // answerError is where every error is answered: problem details for programs, a page for people.
 func (p *Portal) answerError(err error, c echo.Context) {
+	method := wrongMethod(err)
 	err = kinds(err)
 	kind := sim.KindOf(err)
 	p.logError(c, kind, err)
@@ -64,6 +71,9 @@ func (p *Portal) answerError(err error, c echo.Context) {
 	msg, help := sim.Explain(err)
 	id := c.Response().Header().Get(echo.HeaderXRequestID)
 	code := status(kind)
+	if method {
+		code = http.StatusMethodNotAllowed // with the header Allow, which the router has set
+	}
 	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
 	var (
 		body      []byte
