@@ -243,9 +243,19 @@ func TestCommandsOfTheCloud(t *testing.T) {
 	w.fails(2, []string{"unknown kind of job"}, "job", "submit", "acme", "paint", "sample-data/x.csv")
 	w.fails(2, []string{"is not BUCKET/KEY"}, "job", "submit", "acme", "profile", "x.csv")
 	w.fails(1, []string{"not so after 50ms"}, "job", "submit", "acme", "profile", "sample-data/birdstrikes.csv", "--wait", "--timeout", "50ms")
-	if r := w.run("job", "watch", "acme", string(job.ID), "--timeout", "50ms", "-o", "json"); r.code != 1 || strings.Count(r.stdout, "\n") == 0 ||
-		decode[api.Job](t, strings.SplitAfter(r.stdout, "\n")[0]).ID != job.ID {
-		t.Errorf("watch: %+v", r)
+	ctx, interrupt := context.WithCancel(t.Context())
+	var stdout, stderr lines
+	ended := make(chan int, 1)
+	go func() {
+		ended <- cli.Main(ctx, w.environment([]string{"job", "watch", "acme", string(job.ID), "-o", "json"}, &stdout, &stderr))
+	}()
+	stdout.wait(t, "\n")
+	interrupt()
+	if code := <-ended; code != 130 || stderr.String() != "interrupted\n" {
+		t.Errorf("watch: exit code %d\n%s", code, &stderr)
+	}
+	if first, _, _ := strings.Cut(stdout.String(), "\n"); decode[api.Job](t, first).ID != job.ID {
+		t.Errorf("watch printed %s", first)
 	}
 
 	sameData(t, w, "environment", "list")
@@ -304,4 +314,56 @@ func TestObjectsGoInAndComeOut(t *testing.T) {
 	w.fails(1, []string{"NoSuchBucket", "dpesim s3 ls acme"}, "s3", "ls", "acme", "no-such-bucket")
 	w.fails(1, []string{"none.csv"}, "s3", "put", "acme", "none.csv", "sample-data/none.csv")
 	w.fails(2, []string{"is not BUCKET/KEY"}, "s3", "cat", "acme", "sample-data")
+}
+
+// What is said on the command line goes before what the environment says.
+func TestFlagsGoBeforeTheEnvironment(t *testing.T) {
+	t.Parallel()
+	s := simtest.Start(t)
+	w := with(t, s)
+	file, nobody := w.env["DPESIM_ENDPOINTS"], "http://127.0.0.1:1"
+	w.env["DPESIM_SERVER"] = nobody
+	w.fails(1, []string{"cannot be reached"}, "environment", "list")
+	w.ok("environment", "list", "--endpoints-file", file)
+	w.ok("environment", "list", "--server", s.Endpoints().Portal)
+	w.env["DPESIM_SERVER"] = s.Endpoints().Portal
+	w.env["DPESIM_ENDPOINTS"] = "none.json"
+	w.ok("environment", "list")
+	w.fails(1, []string{"cannot be reached"}, "environment", "list", "--endpoints-file", file, "--server", nobody)
+}
+
+func TestUpTellsWhereEverythingIsAndStopsWithZero(t *testing.T) {
+	t.Parallel()
+	w := nowhere(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	var stdout, stderr lines
+	ended := make(chan int, 1)
+	go func() {
+		ended <- cli.Main(ctx, w.environment([]string{"up", "--http", "localhost:0", "--tls", "localhost:0", "--data", "kept"}, &stdout, &stderr))
+	}()
+	stdout.wait(t, "Ctrl-C stops.")
+	portal := decode[map[string]any](t, w.ok("endpoints", "-o", "json"))["portal"].(string)
+	interrupt()
+	if code := <-ended; code != 0 || stderr.String() != "" {
+		t.Errorf("exit code %d\n%s", code, &stderr)
+	}
+	if !strings.HasPrefix(portal, "http://localhost:") {
+		t.Errorf("the portal is at %s, localhost was asked for", portal)
+	}
+	column := -1
+	for line := range strings.Lines(stdout.String()) {
+		if at := strings.Index(line, "http"); at > 0 && strings.HasPrefix(line, "  ") {
+			if column < 0 {
+				column = at
+			}
+			if at != column {
+				t.Errorf("not aligned:\n%s", &stdout)
+				break
+			}
+		}
+	}
+	if !strings.Contains(stdout.String(), portal) || !strings.Contains(stdout.String(), "kept in "+filepath.Join(w.dir, "kept")) {
+		t.Errorf("banner:\n%s", &stdout)
+	}
+	w.fails(1, []string{"no running simulator was found"}, "endpoints") // its file is gone
 }
