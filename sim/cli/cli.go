@@ -108,6 +108,7 @@ func newRootCommand(a *app) *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.CompletionOptions.HiddenDefaultCmd = false
+	root.TraverseChildren = true // flags before helm and kubectl are ours, those after are theirs
 	root.PersistentFlags().StringVar(&a.server, "server", "", "URL of a running simulator's portal (default: $DPESIM_SERVER)")
 	root.PersistentFlags().StringVar(&a.endpointsFile, "endpoints-file", "",
 		"file that 'up' writes and the other commands read (default: $DPESIM_ENDPOINTS, else in your cache directory)")

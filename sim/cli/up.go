@@ -11,9 +11,12 @@ import (
 	"os"
 	"path/filepath"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/stack"
 )
 
@@ -58,10 +61,14 @@ func (f *stackFlags) open(ctx context.Context, a *app) (*stack.Stack, error) {
 }
 
 // writeEndpoints writes the endpoints file and gives a function that removes it, if it is still ours.
-func (a *app) writeEndpoints(e stack.Endpoints) (remove func() error, err error) {
+func (a *app) writeEndpoints(ctx context.Context, e stack.Endpoints) (remove func() error, err error) {
 	path, err := a.endpointsPath()
 	if err != nil {
 		return nil, err
+	}
+	if other, err := stack.ReadEndpoints(path); err == nil && other.Portal != e.Portal && alive(ctx, other) {
+		return nil, sim.Errorf(sim.Conflict, "%s belongs to the simulator at %s (process %d), which is up", path, other.Portal, other.PID).
+			WithHelp("stop that one, or name another file (--endpoints-file)")
 	}
 	if err := e.WriteFile(path); err != nil {
 		return nil, err
@@ -76,6 +83,16 @@ func (a *app) writeEndpoints(e stack.Endpoints) (remove func() error, err error)
 		return nil
 	}, nil
 }
+
+// alive tells whether a simulator answers.
+func alive(ctx context.Context, e stack.Endpoints) bool {
+	ctx, cancel := context.WithTimeout(ctx, aliveTimeout)
+	defer cancel()
+	return (&api.Client{BaseURL: e.Portal}).Live(ctx) == nil
+}
+
+// aliveTimeout is how long a simulator on this machine may take to say that it lives.
+const aliveTimeout = time.Second
 
 // endpointsPath is where the endpoints file is: absolute, since other commands may run elsewhere.
 func (a *app) endpointsPath() (string, error) {
@@ -128,7 +145,7 @@ func (a *app) serve(ctx context.Context, s *stack.Stack, run func(context.Contex
 	err := s.WaitReady(ctx)
 	if err == nil {
 		var remove func() error
-		if remove, err = a.writeEndpoints(s.Endpoints()); err == nil {
+		if remove, err = a.writeEndpoints(ctx, s.Endpoints()); err == nil {
 			err = errors.Join(run(ctx), remove())
 		}
 	}
