@@ -140,7 +140,7 @@ func (t *turn) give(j *job, e *session) *dpmv1.Command {
 	return command
 }
 
-// waitReason says to a person why jobs of a lane wait.
+// waitReason says to a person why jobs of a lane wait; "" if an engine has room: the turn's end gives the job to it.
 func (t *turn) waitReason(l lane) string {
 	what := fmt.Sprintf("%s jobs (%s)", l.kind, strings.Join(l.capabilities(), ", "))
 	var able, draining int
@@ -161,6 +161,8 @@ func (t *turn) waitReason(l lane) string {
 		return "no connected DPE can run " + what
 	case able == draining:
 		return fmt.Sprintf("every connected DPE that can run %s is stopping", what)
+	case l.choose(t.connected()) != nil:
+		return ""
 	default:
 		return fmt.Sprintf("every connected DPE that can run %s is busy", what)
 	}

@@ -114,6 +114,20 @@ func TestAWaitingJobSaysWhyItWaits(t *testing.T) {
 	why(profile, "is stopping")
 }
 
+func TestAJobThatGoesOutAtOnceHasNoReasonToWait(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	e := r.connect(t, r.authorize(t, "finance"), "finance", "finance-0")
+	e.give(t, 1)
+	e.barrier(t)
+	if j := r.submit(t, profile); j.Reason != "" {
+		t.Errorf("it waits for %q", j.Reason)
+	}
+	if j := r.submit(t, profile); !strings.Contains(j.Reason, "is busy") { // the one slot is taken
+		t.Errorf("the second waits for %q", j.Reason)
+	}
+}
+
 func TestJobsGoToTheReplicaThatRunsTheFewest(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
