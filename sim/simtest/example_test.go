@@ -9,7 +9,7 @@ import (
 
 // A test of a program that talks to the portal: everything that it needs is a few lines, and gone when it ends.
 func ExampleStart() {
-	_ = func(t *testing.T) {
+	_ = func(t *testing.T) { //nolint:thelper // it stands for a test
 		s := simtest.Start(t)
 		env := s.Environment(t, api.EnvironmentSpec{Name: "Demo"})
 		if _, err := s.API.AddDPE(t.Context(), env.ID, api.DPESpec{Name: "Finance"}); err != nil {
