@@ -301,9 +301,10 @@ func TestWhatTheNodeCannotDoIsRefusedInWords(t *testing.T) {
 	spec.InitContainers = []corev1.Container{{Name: "first", Image: "app:once"}}
 	r.run(t, "fancy", spec)
 	r.until(t, "refused", r.hasEvent(t, "fancy", "FailedCreatePodSandBox", "init containers are not supported by this node"))
-	if p := r.pod(t, "fancy"); p.Status.Phase != corev1.PodPending || p.Status.Message == "" {
-		t.Errorf("status = %+v", p.Status)
-	}
+	r.until(t, "status says why", func() bool {
+		p := r.pod(t, "fancy")
+		return p.Status.Phase == corev1.PodPending && p.Status.Message != ""
+	})
 	if n := len(r.app.containers()); n != 0 {
 		t.Errorf("%d containers ran", n)
 	}
