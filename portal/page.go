@@ -75,8 +75,12 @@ func environmentView(e api.Environment) ui.Environment {
 	}
 }
 
-// failure puts into f what a person can correct, and gives the status to answer with. Any other error comes back.
+// failure puts into f what a person can correct, if anything is wrong, and gives the status to answer with. Any other
+// error comes back.
 func failure(f *ui.Frame, err error) (int, error) {
+	if err == nil {
+		return http.StatusOK, nil
+	}
 	switch sim.KindOf(err) {
 	case sim.Invalid, sim.Conflict, sim.Exhausted, sim.Unavailable:
 		msg, help := sim.Explain(err)

@@ -133,11 +133,9 @@ func (p *Portal) dpeForm(c echo.Context, d *store.DPE, form dpeForm, wrong error
 	if err != nil {
 		return err
 	}
-	code := http.StatusOK
-	if wrong != nil {
-		if code, err = failure(&f, wrong); err != nil {
-			return err
-		}
+	code, err := failure(&f, wrong)
+	if err != nil {
+		return err
 	}
 	view := ui.DPEFormPage{
 		Frame: f, Name: form.name, Label: sim.Slug(form.name), Replicas: form.replicas, Revision: form.revision,
@@ -253,11 +251,9 @@ func (p *Portal) confirmRemove(c echo.Context, wrong error) error {
 	if err != nil {
 		return err
 	}
-	code := http.StatusOK
-	if wrong != nil {
-		if code, err = failure(&f, wrong); err != nil {
-			return err
-		}
+	code, err := failure(&f, wrong)
+	if err != nil {
+		return err
 	}
 	return page(c, code)(ui.Remove(ui.RemovePage{
 		Frame: f, Label: string(d.Label), Name: d.Name, Replicas: d.Replicas, Uninstall: commands(d, api.Endpoints{}).Remove[0].Command,

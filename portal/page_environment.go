@@ -79,11 +79,9 @@ func (p *Portal) newEnvironment(c echo.Context, s api.EnvironmentSpec, wrong err
 	if err != nil {
 		return err
 	}
-	code := http.StatusOK
-	if wrong != nil {
-		if code, err = failure(&f, wrong); err != nil {
-			return err
-		}
+	code, err := failure(&f, wrong)
+	if err != nil {
+		return err
 	}
 	view := ui.NewEnvironmentPage{Frame: f, Name: s.Name}
 	for _, l := range api.Locations() {
@@ -140,11 +138,9 @@ func (p *Portal) settings(c echo.Context, wrong error) error {
 	if err != nil {
 		return err
 	}
-	code := http.StatusOK
-	if wrong != nil {
-		if code, err = failure(&f, wrong); err != nil {
-			return err
-		}
+	code, err := failure(&f, wrong)
+	if err != nil {
+		return err
 	}
 	view := ui.SettingsPage{Frame: f}
 	table, err := sizing()
@@ -198,11 +194,9 @@ func (p *Portal) confirmDelete(c echo.Context, wrong error) error {
 	if err != nil {
 		return err
 	}
-	code := http.StatusOK
-	if wrong != nil {
-		if code, err = failure(&f, wrong); err != nil {
-			return err
-		}
+	code, err := failure(&f, wrong)
+	if err != nil {
+		return err
 	}
 	return page(c, code)(ui.Delete(ui.DeletePage{Frame: f}))
 }
@@ -230,11 +224,9 @@ func (p *Portal) jobsPage(c echo.Context, s api.JobSpec, wrong error) error {
 	if err != nil {
 		return err
 	}
-	code := http.StatusOK
-	if wrong != nil {
-		if code, err = failure(&f, wrong); err != nil {
-			return err
-		}
+	code, err := failure(&f, wrong)
+	if err != nil {
+		return err
 	}
 	view := ui.JobsPage{Frame: f, Bucket: s.Bucket, Key: s.Key}
 	_, dpes, err := p.store.DPEs(ctx, env)
