@@ -61,7 +61,13 @@ func (a *app) child(ctx context.Context, e stack.Endpoints, args []string) error
 	for k, v := range environmentVariables(e, file) {
 		env = append(env, k+"="+v)
 	}
-	err = verb.Program(path, args[0])(ctx, verb.Call{Args: args[1:], Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr, Dir: a.Dir, Env: env})
+	return a.use(ctx, verb.Program(path, args[0]), verb.Call{Args: args[1:], Dir: a.Dir, Env: env})
+}
+
+// use calls a word with our streams; its exit code becomes ours.
+func (a *app) use(ctx context.Context, word verb.Verb, c verb.Call) error {
+	c.Stdin, c.Stdout, c.Stderr = a.Stdin, a.Stdout, a.Stderr
+	err := word(ctx, c)
 	if x, ok := errors.AsType[*verb.ExitError](err); ok {
 		return &exitError{code: x.Code}
 	}

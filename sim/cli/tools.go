@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -37,11 +36,7 @@ func newToolCommand(a *app, name, short string, tool verb.Verb) *cobra.Command {
 					return err
 				}
 			}
-			err = tool(cmd.Context(), verb.Call{Args: args, Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr, Dir: dir, Env: env})
-			if x, ok := errors.AsType[*verb.ExitError](err); ok {
-				return &exitError{code: x.Code}
-			}
-			return err
+			return a.use(cmd.Context(), tool, verb.Call{Args: args, Dir: dir, Env: env})
 		},
 	}
 }

@@ -93,8 +93,7 @@ func (es *environments) ensure(ctx context.Context, in portal.Intent) (*environm
 
 func (es *environments) openDPM(ctx context.Context, e *environment, in portal.Intent) error {
 	s := es.stack
-	dir, err := s.dir.dir("env", string(e.id))
-	if err != nil {
+	if _, err := s.dir.dir("env", string(e.id)); err != nil {
 		return err
 	}
 	host := s.hostOf(serviceDPM, e.id)
@@ -105,7 +104,7 @@ func (es *environments) openDPM(ctx context.Context, e *environment, in portal.I
 	tls := s.ca.ServerTLS(host)
 	tls.NextProtos = []string{"h2"}
 	e.dpm, err = dpm.Open(ctx, dpm.Options{
-		Environment: e.id, Release: in.Release, Host: host, Path: dir + "/dpm.db", Listener: ln, TLS: tls,
+		Environment: e.id, Release: in.Release, Host: host, Path: s.dir.join("env", string(e.id), "dpm.db"), Listener: ln, TLS: tls,
 		Clock: s.config.Clock, Bus: s.bus, Draw: s.draw, Faults: s.faults, Log: s.log(sim.PartDPM),
 	})
 	if err != nil {
