@@ -88,6 +88,12 @@ func (s *fakeStream) send(m *dpmv1.ConnectResponse) {
 	}
 }
 
+func (s *fakeStream) welcome() {
+	s.send(&dpmv1.ConnectResponse{Message: &dpmv1.ConnectResponse_Welcome{Welcome: &dpmv1.Welcome{
+		DpmVersion: "15.3.0", HeartbeatInterval: durationpb.New(20 * time.Millisecond), Lease: durationpb.New(time.Minute),
+	}}})
+}
+
 func (s *fakeStream) command(job string, attempt int32, key string) {
 	s.send(&dpmv1.ConnectResponse{Message: &dpmv1.ConnectResponse_Commands{Commands: &dpmv1.CommandBatch{Commands: []*dpmv1.Command{{
 		JobId: job, Attempt: attempt, Work: &dpmv1.Command_Profile{Profile: &dpmv1.Profile{
@@ -281,9 +287,7 @@ func (c *cloud) stream() (*fakeStream, *dpmv1.Hello) {
 func (c *cloud) welcomed() *fakeStream {
 	c.t.Helper()
 	s, _ := c.stream()
-	s.send(&dpmv1.ConnectResponse{Message: &dpmv1.ConnectResponse_Welcome{Welcome: &dpmv1.Welcome{
-		DpmVersion: "15.3.0", HeartbeatInterval: durationpb.New(20 * time.Millisecond), Lease: durationpb.New(time.Minute),
-	}}})
+	s.welcome()
 	return s
 }
 

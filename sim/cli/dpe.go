@@ -14,11 +14,11 @@ import (
 
 func newDPECommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "dpe", Short: "Add, edit, look at and remove self-managed DPEs; run an engine",
+		Use: "dpe", Short: "Add, edit, look at and remove self-managed DPEs; run an engine, ask one",
 		Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newDPEAddCommand(a), newDPEEditCommand(a), newDPEListCommand(a), newDPEGetCommand(a), newDPEValuesCommand(a),
-		newDPECommandsCommand(a), newDPETokenCommand(a), newDPERemoveCommand(a), newDPERunCommand(a))
+		newDPECommandsCommand(a), newDPETokenCommand(a), newDPERemoveCommand(a), newDPERunCommand(a), newDPEReadyCommand(a))
 	return cmd
 }
 

@@ -37,3 +37,19 @@ func newDPERunCommand(a *app) *cobra.Command {
 		},
 	}
 }
+
+func newDPEReadyCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "ready URL", Short: "Ask an engine once whether it is ready: what 'helm test' runs", Args: exactArgs(1),
+		Long:    `Ask the engine behind URL, its readiness, once. Prints one line and exits 0 if it is ready; says why not and exits 1 if it is not.`,
+		Example: "  dpesim dpe ready http://finance-warehouse.ataccama.svc:8034/actuator/health/readiness",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			line, err := dpe.Ready(cmd.Context(), clock.New(), nil, args[0])
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(a.Stdout, line)
+			return err
+		},
+	}
+}
