@@ -36,6 +36,7 @@ type Config struct {
 	Key           sim.Secret // base64 JWK pair
 	CA            []byte     // PEM, trusted beside the system's roots; may be empty
 	Licence       Licence
+	CustomDrivers CustomDrivers
 	DrainTimeout  time.Duration // how long jobs may take to finish after Stop
 	Scratch       string        // directory for temporary files; must exist
 
@@ -58,6 +59,15 @@ type ObjectStorage struct {
 	Bucket    string // for results; readiness asks for it
 	AccessKey string
 	SecretKey sim.Secret
+}
+
+// CustomDrivers is where connectors of the organisation's own are, and what they must be. Bucket and archive are our
+// assumption; the rest is the product's (seed, "How to deploy custom drivers?").
+type CustomDrivers struct {
+	Enabled bool
+	SHA256  string // expected digest of the archive, hex; empty: not verified
+	Bucket  string
+	Archive string // key in the bucket
 }
 
 // Licence is what the installation was told of the organisation's licence. An engine shows it and warns when it has
@@ -92,6 +102,7 @@ func (c Config) check() (checked, error) {
 		{c.ObjectStorage.Bucket != "", "the bucket for results is missing"},
 		{c.ObjectStorage.AccessKey != "" && c.ObjectStorage.SecretKey != "", "the credential of the object storage is missing"},
 		{c.Key != "", "the JWT key is missing"},
+		{!c.CustomDrivers.Enabled, "custom drivers are enabled, which this engine cannot load yet; set customJdbcDrivers.enabled to false"},
 		{c.DrainTimeout >= 0, "the drain time-out is negative"},
 		{c.Health != nil, "there is no listener for its health"},
 		{c.Clock != nil && c.Draw != nil, "it has no clock or no source of draws"},

@@ -14,9 +14,9 @@ import (
 
 // Where the chart of dpe/chart mounts what it delivers, relative to the root (our choice).
 const (
-	configFile = "etc/dpe/config/application.properties"
-	secretFile = "etc/dpe/secret/application.properties"
-	caFile     = "etc/dpe/config/ca.pem"
+	configFiles = "etc/dpe/config/*.properties"
+	secretFiles = "etc/dpe/secret/*.properties" // one per Secret: jwt, object-storage, licence
+	caFile      = "etc/dpe/config/ca.pem"
 )
 
 // keyProperty is the product's own name (product-facts, "Trust"). All other properties are our choice, as are the
@@ -28,14 +28,8 @@ const keyProperty = "ataccama.authentication.internal.jwt.generator.key"
 // mean together is checked by [Run]. The caller adds the fields of [Config] that no chart can give.
 func Load(getenv func(string) string, files fs.FS) (Config, error) {
 	props := map[string]string{}
-	for _, name := range []string{configFile, secretFile} {
-		b, err := fs.ReadFile(files, name)
-		if err != nil {
-			e := cannotStart("its configuration /" + name + " cannot be read")
-			e.Err = err
-			return Config{}, e
-		}
-		if err := readProperties(name, b, props); err != nil {
+	for _, pattern := range []string{configFiles, secretFiles} {
+		if err := readAll(files, pattern, props); err != nil {
 			return Config{}, err
 		}
 	}
@@ -53,6 +47,31 @@ func Load(getenv func(string) string, files fs.FS) (Config, error) {
 	}
 	err = c.set(props)
 	return c, err
+}
+
+// readAll adds the properties of all files of a pattern to props, which must be one at least.
+func readAll(files fs.FS, pattern string, props map[string]string) error {
+	names, err := fs.Glob(files, pattern)
+	if err == nil && len(names) == 0 {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		e := cannotStart("its configuration /" + pattern + " cannot be read")
+		e.Err = err
+		return e
+	}
+	for _, name := range names {
+		b, err := fs.ReadFile(files, name)
+		if err != nil {
+			e := cannotStart("its configuration /" + name + " cannot be read")
+			e.Err = err
+			return e
+		}
+		if err := readProperties(name, b, props); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // set takes every property; none may be missing, none may be left.
@@ -95,6 +114,10 @@ func (c *Config) set(props map[string]string) error {
 	take(dpe+"object-storage.bucket", text(&c.ObjectStorage.Bucket))
 	take(dpe+"object-storage.access-key", text(&c.ObjectStorage.AccessKey))
 	take(dpe+"object-storage.secret-key", text((*string)(&c.ObjectStorage.SecretKey)))
+	take(dpe+"custom-drivers.enabled", func(s string) (err error) { c.CustomDrivers.Enabled, err = strconv.ParseBool(s); return err })
+	take(dpe+"custom-drivers.sha256", text(&c.CustomDrivers.SHA256))
+	take(dpe+"custom-drivers.bucket", text(&c.CustomDrivers.Bucket))
+	take(dpe+"custom-drivers.archive", text(&c.CustomDrivers.Archive))
 	take(dpe+"licence.organisation", text(&c.Licence.Organisation))
 	take(dpe+"licence.environment", text(&c.Licence.Environment))
 	take(dpe+"licence.replicas", number(&c.Licence.Replicas))

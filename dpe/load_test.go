@@ -3,6 +3,7 @@ package dpe_test
 import (
 	"bytes"
 	"io/fs"
+	"maps"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -61,12 +62,20 @@ func pod(t *testing.T, v chart.Values) (map[string]string, fs.FS) {
 		t.Fatal(err)
 	}
 	var deployment appsv1.Deployment
+	if err := yaml.UnmarshalStrict([]byte(docs["dpe/templates/deployment.yaml"]), &deployment); err != nil {
+		t.Fatal(err)
+	}
 	var config corev1.ConfigMap
-	var secret corev1.Secret
-	for name, into := range map[string]any{"deployment": &deployment, "configmap": &config, "secret": &secret} {
-		if err := yaml.UnmarshalStrict([]byte(docs["dpe/templates/"+name+".yaml"]), into); err != nil {
-			t.Fatalf("%s: %v", name, err)
+	if err := yaml.UnmarshalStrict([]byte(docs["dpe/templates/configmap.yaml"]), &config); err != nil {
+		t.Fatal(err)
+	}
+	secrets := map[string]map[string][]byte{}
+	for _, doc := range strings.Split(docs["dpe/templates/secrets.yaml"], "\n---\n") {
+		var secret corev1.Secret
+		if err := yaml.UnmarshalStrict([]byte(doc), &secret); err != nil {
+			t.Fatal(err)
 		}
+		secrets[secret.Name] = secret.Data
 	}
 	spec := deployment.Spec.Template.Spec
 	files := fstest.MapFS{}
@@ -79,9 +88,11 @@ func pod(t *testing.T, v chart.Values) (map[string]string, fs.FS) {
 				for k, s := range config.Data {
 					files[dir+"/"+k] = &fstest.MapFile{Data: []byte(s)}
 				}
-			case vol.Secret != nil && vol.Secret.SecretName == secret.Name:
-				for k, b := range secret.Data {
-					files[dir+"/"+k] = &fstest.MapFile{Data: b}
+			case vol.Projected != nil:
+				for _, source := range vol.Projected.Sources {
+					for k, b := range secrets[source.Secret.Name] {
+						files[dir+"/"+k] = &fstest.MapFile{Data: b}
+					}
 				}
 			}
 		}
@@ -110,12 +121,17 @@ func TestLoadReadsWhatTheChartDelivers(t *testing.T) {
 				t.Errorf("secrets: key %q, secret key %q", got.Key.Reveal(), got.ObjectStorage.SecretKey.Reveal())
 			}
 			got.Key, got.ObjectStorage.SecretKey = "", ""
+			drain := 55 * time.Second
+			if r.Compare("15.1.0") < 0 {
+				drain = 25 * time.Second // the default became longer with 15.1.0
+			}
 			want := dpe.Config{
 				Environment: "acme", Label: "finance", Replica: "finance-5d8f9c7b6d-x2x4z", Version: r, Drivers: []sim.Driver{"postgresql", "s3"},
 				Revision: 3_000_000, Slots: chart.Slots(sim.TierS), DPMURL: "https://dpm-grpc-acme.localhost:8443",
 				ObjectStorage: dpe.ObjectStorage{URL: "https://minio-acme.localhost:8443", Region: chart.DefaultRegion, Bucket: "results", AccessKey: "access"},
-				CA:            []byte(pemText), DrainTimeout: 55 * time.Second, Scratch: "/scratch",
-				Licence: dpe.Licence{Organisation: "Acme: = # \"x\"", Environment: "Acme", Replicas: 5, Expires: time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC)},
+				CA:            []byte(pemText), DrainTimeout: drain, Scratch: "/scratch",
+				CustomDrivers: dpe.CustomDrivers{Bucket: "custom-drivers", Archive: "drivers.zip"},
+				Licence:       dpe.Licence{Organisation: "Acme: = # \"x\"", Environment: "Acme", Replicas: 5, Expires: time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC)},
 			}
 			if d := cmp.Diff(want, got); d != "" {
 				t.Error(d)
@@ -126,12 +142,15 @@ func TestLoadReadsWhatTheChartDelivers(t *testing.T) {
 
 func TestLoadSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	const config, secret = "etc/dpe/config/application.properties", "etc/dpe/secret/application.properties"
+	const config, secret = "etc/dpe/config/application.properties", "etc/dpe/secret/object-storage.properties"
 	for want, change := range map[string]func(fstest.MapFS){
-		"cannot be read":                  func(f fstest.MapFS) { delete(f, secret) },
-		"line 3 of /" + config:            func(f fstest.MapFS) { f[config].Data = []byte("# comment\n\nhello\n") },
-		"ataccama.dpe.label is missing":   func(f fstest.MapFS) { replace(f, config, "ataccama.dpe.label=finance\n", "") },
-		"ataccama.dpe.slots is malformed": func(f fstest.MapFS) { replace(f, config, "slots=2", "slots=many") },
+		"cannot be read": func(f fstest.MapFS) {
+			maps.DeleteFunc(f, func(name string, _ *fstest.MapFile) bool { return strings.HasPrefix(name, "etc/dpe/secret/") })
+		},
+		"object-storage.access-key is missing": func(f fstest.MapFS) { delete(f, secret) },
+		"line 3 of /" + config:                 func(f fstest.MapFS) { f[config].Data = []byte("# comment\n\nhello\n") },
+		"ataccama.dpe.label is missing":        func(f fstest.MapFS) { replace(f, config, "ataccama.dpe.label=finance\n", "") },
+		"ataccama.dpe.slots is malformed":      func(f fstest.MapFS) { replace(f, config, "slots=2", "slots=many") },
 		"ataccama.dpe.colour is unknown": func(f fstest.MapFS) {
 			replace(f, config, "ataccama.dpe.slots", "ataccama.dpe.colour=red\nataccama.dpe.slots")
 		},

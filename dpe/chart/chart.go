@@ -19,6 +19,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"text/template"
 	"time"
 
 	"github.com/dpesim/dpesim/sim"
@@ -32,14 +33,19 @@ const (
 	patchFile  = "values.schema.patch.json"
 )
 
-// files holds base/, the tree of the oldest release, and one folder per release with what differs from base: a file
-// there replaces base's, and values.schema.patch.json (RFC 7396) changes base's schema.
+// templateSuffix ends the names of files that are Go templates, with [[ ]], of the file without it.
+const templateSuffix = ".tmpl"
+
+// files holds base/, the tree of the oldest release, and one folder per later release with what differs from the release
+// before: a file there replaces the older one, and values.schema.patch.json (RFC 7396) changes the schema. Files that
+// differ in a word are templates of [templateSuffix].
 //
 //go:embed all:files
 var files embed.FS
 
-// Releases lists the platform releases that have a chart, oldest first.
-func Releases() []sim.Release { return []sim.Release{"15.1.0", "15.3.0"} }
+// Releases lists the platform releases that have a chart, oldest first. 14.5.0 is a long-term release (product-facts,
+// "Versions"); the others are interim releases.
+func Releases() []sim.Release { return []sim.Release{"14.5.0", "15.1.0", "15.3.0"} }
 
 // Archive packages the chart of a release, as `helm package` would: a gzipped tar with everything below one folder named
 // [Name]. The same release gives the same bytes each time, so its digest is the same on every machine. It returns
@@ -73,30 +79,61 @@ func assemble(r sim.Release) (map[string][]byte, error) {
 		return nil, err
 	}
 	tree := map[string][]byte{}
-	for _, layer := range []string{"files/base", "files/" + string(r)} {
-		err := fs.WalkDir(files, layer, func(p string, e fs.DirEntry, err error) error {
-			if err != nil || e.IsDir() {
-				return err
-			}
-			b, err := files.ReadFile(p)
-			tree[strings.TrimPrefix(p, layer+"/")] = b
-			return err
-		})
-		if err != nil {
-			return nil, fmt.Errorf("read chart %s: %w", r, err)
+	layers := []string{"files/base"}
+	for _, older := range Releases()[1:] {
+		if older.Compare(r) <= 0 {
+			layers = append(layers, "files/"+string(older))
 		}
 	}
-	patch, ok := tree[patchFile]
-	if !ok {
-		return tree, nil
+	for _, layer := range layers {
+		if err := overlay(tree, layer, r); err != nil {
+			return nil, fmt.Errorf("chart %s: %w", r, err)
+		}
 	}
-	delete(tree, patchFile)
-	schema, err := patchJSON(tree[schemaFile], patch)
-	if err != nil {
-		return nil, fmt.Errorf("values schema of chart %s: %w", r, err)
-	}
-	tree[schemaFile] = schema
 	return tree, nil
+}
+
+// overlay puts the files of a layer over the tree of release r.
+func overlay(tree map[string][]byte, layer string, r sim.Release) error {
+	return fs.WalkDir(files, layer, func(p string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		b, err := files.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		name := strings.TrimPrefix(p, layer+"/")
+		if short, ok := strings.CutSuffix(name, templateSuffix); ok {
+			name = short
+			if b, err = expand(p, b, r); err != nil {
+				return err
+			}
+		}
+		if name == patchFile {
+			name = schemaFile
+			if b, err = patchJSON(tree[schemaFile], b); err != nil {
+				return fmt.Errorf("patch the values schema by %s: %w", p, err)
+			}
+		}
+		tree[name] = b
+		return nil
+	})
+}
+
+// expand executes a file that is a template for release r.
+func expand(name string, text []byte, r sim.Release) ([]byte, error) {
+	t, err := template.New(name).Delims("[[", "]]").Funcs(template.FuncMap{
+		"atLeast": func(o sim.Release) bool { return r.Compare(o) >= 0 },
+	}).Parse(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("parse: %w", err)
+	}
+	var buf bytes.Buffer
+	if err := t.Execute(&buf, struct{ Release sim.Release }{r}); err != nil {
+		return nil, fmt.Errorf("expand: %w", err)
+	}
+	return buf.Bytes(), nil
 }
 
 // known returns NotFound if r has no chart.

@@ -21,6 +21,13 @@ const DefaultRegion = "us-east-1"
 // DefaultBucket is the bucket for results where none is given (assumption, sim/DESIGN.md).
 const DefaultBucket = "results"
 
+// The releases in which the chart got a value, or gave it another name.
+const (
+	bucketSince   sim.Release = "15.1.0" // objectStorage.bucket: before, the bucket was always DefaultBucket
+	regionSince   sim.Release = "15.3.0" // objectStorage.region: before, the region was always DefaultRegion
+	endpointSince sim.Release = "15.3.0" // dpm.endpoint: before, dpm.url
+)
+
 // Values is what the portal generates for one DPE: everything that the chart cannot know by itself.
 type Values struct {
 	Release          sim.Release // of the chart that the values are for
@@ -73,18 +80,18 @@ var valuesTemplate string
 // is. This is the one place that reveals the secrets of v. It returns NotFound if the release has no chart, and Invalid
 // if v is incomplete.
 func (v Values) YAML() ([]byte, error) {
+	if v.Region == "" {
+		v.Region = DefaultRegion
+	}
+	if v.Bucket == "" {
+		v.Bucket = DefaultBucket
+	}
 	if err := v.check(); err != nil {
 		return nil, err
 	}
 	sizing, err := v.Tier.Sizing()
 	if err != nil {
 		return nil, err
-	}
-	if v.Region == "" {
-		v.Region = DefaultRegion
-	}
-	if v.Bucket == "" {
-		v.Bucket = DefaultBucket
 	}
 	t, err := template.New("values.yaml").Funcs(template.FuncMap{
 		"quote":   quote,
@@ -127,9 +134,10 @@ func (v Values) check() error {
 		{v.AccessKey != "" && v.SecretKey != "", "the credential of the object storage"},
 		{v.Registry != "" && v.RegistryUser != "" && v.RegistryToken != "", "the registry with its access token"},
 		{v.Key != "", "the key for JWTs"},
+		{v.Release.Compare(regionSince) >= 0 || v.Region == DefaultRegion, "the region, which is a value since " + string(regionSince) + ","},
+		{v.Release.Compare(bucketSince) >= 0 || v.Bucket == DefaultBucket, "the bucket, which is a value since " + string(bucketSince) + ","},
 		{len(v.CA) == 0 || isPEM(v.CA), "the CA certificate"},
-		{!strings.ContainsFunc(v.Licence.Organisation+v.Licence.Environment, func(r rune) bool { return !unicode.IsPrint(r) }), "the licence"},
-		{v.Licence.Organisation != "" && v.Licence.Environment != "" && v.Licence.Replicas >= 1 && !v.Licence.Expires.IsZero(), "the licence"},
+		{isLine(v.Licence.Organisation) && isLine(v.Licence.Environment) && v.Licence.Replicas >= 1 && !v.Licence.Expires.IsZero(), "the licence"},
 	} {
 		if !c.ok {
 			return sim.Errorf(sim.Invalid, "values for DPE %q cannot be written: %s is missing or malformed", string(v.Label), c.what).
@@ -137,6 +145,11 @@ func (v Values) check() error {
 		}
 	}
 	return nil
+}
+
+// isLine tells whether s is text of one line without space around it, as a property can hold it.
+func isLine(s string) bool {
+	return s != "" && s == strings.TrimSpace(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 func isHTTPS(s string) bool {

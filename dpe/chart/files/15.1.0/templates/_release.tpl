@@ -9,3 +9,8 @@
 {{- define "dpe.region" -}}
 us-east-1
 {{- end }}
+
+{{/* Bucket for results: a value since this release. */}}
+{{- define "dpe.bucket" -}}
+{{ .Values.objectStorage.bucket }}
+{{- end }}

@@ -9,3 +9,8 @@
 {{- define "dpe.region" -}}
 {{ .Values.objectStorage.region }}
 {{- end }}
+
+{{/* Bucket for results: a value since 15.1.0. */}}
+{{- define "dpe.bucket" -}}
+{{ .Values.objectStorage.bucket }}
+{{- end }}
