@@ -90,7 +90,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		inventory.factory.Shutdown()
 	}()
 	for _, add := range []func() error{
-		m.addDeployments, m.addReplicaSets, m.addScheduler, m.addVolumes, m.addServiceAccounts, m.addPodCollector,
+		m.addDeployments, m.addReplicaSets, m.addJobs, m.addScheduler, m.addVolumes, m.addServiceAccounts, m.addPodCollector,
 		func() error { return m.addNamespaces(inventory) },
 		func() error { m.addCollector(inventory); return inventory.connect() },
 	} {

@@ -13,6 +13,8 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
 
@@ -51,10 +53,11 @@ func (c *replicaSets) sync(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	pods, err := c.pods(ctx, r)
+	all, err := c.podsOf(ctx, c.owner(r))
 	if err != nil {
 		return err
 	}
+	pods := slices.DeleteFunc(slices.Clone(all), func(p *corev1.Pod) bool { return !active(p) })
 	var syncErr error
 	if r.DeletionTimestamp == nil {
 		pods, syncErr = c.adjust(ctx, r, pods)
@@ -65,30 +68,15 @@ func (c *replicaSets) sync(ctx context.Context, key string) error {
 	return syncErr
 }
 
-// pods gives the active pods of r: neither ended nor on their way out.
-func (c *replicaSets) pods(ctx context.Context, r *appsv1.ReplicaSet) ([]*corev1.Pod, error) {
-	list, err := c.client.CoreV1().Pods(r.Namespace).List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(r.Spec.Selector)})
-	if err != nil {
-		return nil, err
-	}
-	var out []*corev1.Pod
-	for i := range list.Items {
-		p := &list.Items[i]
-		if metav1.IsControlledBy(p, r) && p.DeletionTimestamp == nil && !ended(p) {
-			out = append(out, p)
-		}
-	}
-	return out, nil
-}
-
-func ended(p *corev1.Pod) bool {
-	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+// owner is r as a maker of pods.
+func (c *replicaSets) owner(r *appsv1.ReplicaSet) owner {
+	return owner{object: r, kind: appsv1.SchemeGroupVersion.WithKind("ReplicaSet"), selector: r.Spec.Selector, template: &r.Spec.Template, from: c.from}
 }
 
 // adjust makes the pods that are missing, or deletes those that are too many, and gives the pods as they then are.
 func (c *replicaSets) adjust(ctx context.Context, r *appsv1.ReplicaSet, pods []*corev1.Pod) ([]*corev1.Pod, error) {
 	n := int(ptr.Deref(r.Spec.Replicas, 1))
-	api := c.client.CoreV1().Pods(r.Namespace)
+	o := c.owner(r)
 	c.trail.Lock()
 	defer c.trail.Unlock()
 	notes, cause := c.trail.Note(r.UID), uint64(0)
@@ -96,30 +84,19 @@ func (c *replicaSets) adjust(ctx context.Context, r *appsv1.ReplicaSet, pods []*
 		cause = notes.Wanted
 	}
 	for len(pods) < n {
-		p := &corev1.Pod{ObjectMeta: *r.Spec.Template.ObjectMeta.DeepCopy(), Spec: *r.Spec.Template.Spec.DeepCopy()}
-		p.GenerateName, p.Namespace = r.Name+"-", r.Namespace
-		p.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(r, appsv1.SchemeGroupVersion.WithKind("ReplicaSet"))}
-		made, err := api.Create(ctx, p, metav1.CreateOptions{})
+		made, err := c.makePod(ctx, o, cause, map[string]string{"replica_set": r.Name})
 		if err != nil {
-			c.events.Warning(c.from, r, "FailedCreate", "Error creating: %v", err)
 			return pods, err
 		}
-		c.events.Normal(c.from, r, "SuccessfulCreate", "Created pod: %s", made.Name)
-		c.trail.Note(made.UID).Wanted = c.trail.Tell(ctx, made, cause, "pod created", map[string]string{"pod": made.Name, "replica_set": r.Name})
 		pods = append(pods, made)
 	}
 	if len(pods) > n {
-		slices.SortStableFunc(pods, c.firstToGo)
+		slices.SortStableFunc(pods, newFirstToGo(c.crowds(r)))
 	}
 	for len(pods) > n {
-		p := pods[0]
-		err := api.Delete(ctx, p.Name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(p.UID))})
-		if err != nil && !apierrors.IsNotFound(err) {
-			c.events.Warning(c.from, r, "FailedDelete", "Error deleting: %v", err)
+		if err := c.dropPod(ctx, o, pods[0], cause); err != nil {
 			return pods, err
 		}
-		c.events.Normal(c.from, r, "SuccessfulDelete", "Deleted pod: %s", p.Name)
-		c.trail.Note(p.UID).Unwanted = cause
 		pods = pods[1:]
 	}
 	if notes.Generation == r.Generation {
@@ -128,21 +105,62 @@ func (c *replicaSets) adjust(ctx context.Context, r *appsv1.ReplicaSet, pods []*
 	return pods, nil
 }
 
-// firstToGo orders pods: those that are missed least come first. Unbound before bound, pending before running, not ready
-// before ready, ready for a short time before long, many restarts before few, young before old. Source: Kubernetes,
-// "ReplicaSet", scaling down; what it says of deletion cost and of spreading over nodes is left out.
-func (c *replicaSets) firstToGo(a, b *corev1.Pod) int {
+// newFirstToGo orders pods: those that are missed least come first. Unbound before bound, pending before running, not ready
+// before ready, cheap before dear (by annotation), on a crowded node before alone, ready for a short time before long, many
+// restarts before few, young before old. Source: Kubernetes, "ReplicaSet", scaling down; that ages of one order of magnitude
+// count as equal there is left out, because chance would decide then. crowds tells how many of the same workload a node has.
+func newFirstToGo(crowds map[string]int) func(a, b *corev1.Pod) int {
 	phase := map[corev1.PodPhase]int{corev1.PodPending: 0, corev1.PodUnknown: 1, corev1.PodRunning: 2}
-	readyA, sinceA := readiness(a)
-	readyB, sinceB := readiness(b)
-	return cmp.Or(
-		cmp.Compare(number(a.Spec.NodeName != ""), number(b.Spec.NodeName != "")),
-		cmp.Compare(phase[a.Status.Phase], phase[b.Status.Phase]),
-		cmp.Compare(number(readyA), number(readyB)),
-		sinceB.Compare(sinceA),
-		cmp.Compare(restarts(b), restarts(a)),
-		b.CreationTimestamp.Compare(a.CreationTimestamp.Time),
-	)
+	return func(a, b *corev1.Pod) int {
+		readyA, sinceA := readiness(a)
+		readyB, sinceB := readiness(b)
+		return cmp.Or(
+			cmp.Compare(number(a.Spec.NodeName != ""), number(b.Spec.NodeName != "")),
+			cmp.Compare(phase[a.Status.Phase], phase[b.Status.Phase]),
+			cmp.Compare(number(readyA), number(readyB)),
+			cmp.Compare(deletionCost(a), deletionCost(b)),
+			cmp.Compare(crowds[b.Spec.NodeName], crowds[a.Spec.NodeName]),
+			sinceB.Compare(sinceA),
+			cmp.Compare(restarts(b), restarts(a)),
+			b.CreationTimestamp.Compare(a.CreationTimestamp.Time),
+		)
+	}
+}
+
+// deletionCost gives what a pod says that its deletion costs; 0 if it says nothing that can be understood.
+func deletionCost(p *corev1.Pod) int64 {
+	n, err := strconv.ParseInt(p.Annotations[corev1.PodDeletionCost], 10, 32)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// crowds counts the active pods of each node that belong to r or to another set of its Deployment.
+func (c *replicaSets) crowds(r *appsv1.ReplicaSet) map[string]int {
+	family := map[types.UID]bool{r.UID: true}
+	if d := metav1.GetControllerOf(r); d != nil {
+		sets, err := c.informers.Apps().V1().ReplicaSets().Lister().ReplicaSets(r.Namespace).List(labels.Everything())
+		if err != nil {
+			return nil // of a cache: never
+		}
+		for _, s := range sets {
+			if o := metav1.GetControllerOf(s); o != nil && o.UID == d.UID {
+				family[s.UID] = true
+			}
+		}
+	}
+	pods, err := c.informers.Core().V1().Pods().Lister().Pods(r.Namespace).List(labels.Everything())
+	if err != nil {
+		return nil
+	}
+	out := map[string]int{}
+	for _, p := range pods {
+		if o := metav1.GetControllerOf(p); o != nil && family[o.UID] && active(p) {
+			out[p.Spec.NodeName]++
+		}
+	}
+	return out
 }
 
 func number(b bool) int {
