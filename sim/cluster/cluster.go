@@ -21,8 +21,12 @@ import (
 	"github.com/dpesim/dpesim/sim/cluster/internal/trail"
 	"github.com/dpesim/dpesim/sim/draw"
 	"github.com/dpesim/dpesim/sim/event"
+	"github.com/dpesim/dpesim/sim/fault"
 	"github.com/dpesim/dpesim/sim/life"
 )
+
+// PointOOM can be made to fail: a container of the DPE is then killed as if it had used more memory than its limit.
+const PointOOM = node.PointOOM
 
 // Node is a node of the cluster: a name and what pods may request of it, as Kubernetes quantities.
 type Node = node.Node
@@ -42,6 +46,7 @@ type Options struct {
 	Dial    DialFunc // outgoing connections of containers; nil: ordinary ones
 	Clock   *clock.Clock
 	Bus     *event.Bus // nil: silent
+	Faults  *fault.Set // nil: none
 	Draw    *draw.Source
 	Log     *slog.Logger
 }
@@ -82,7 +87,7 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	config.AcceptContentTypes = config.ContentType + ",application/json"
 	c.agent, err = node.Open(node.Options{
-		Config: config, Nodes: o.Nodes, Runtime: o.Runtime, Dial: o.Dial, Dir: nodeDir, Clock: o.Clock, Trail: steps, Log: o.Log,
+		Config: config, Nodes: o.Nodes, Runtime: o.Runtime, Dial: o.Dial, Dir: nodeDir, Clock: o.Clock, Trail: steps, Faults: o.Faults, Log: o.Log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, server.Close())

@@ -36,6 +36,14 @@ type app struct {
 	causes map[string]uint64 // by pod
 }
 
+// Check knows the program "app" only; an image's own entry point is empty.
+func (a *app) Check(c cluster.Container) error {
+	if len(c.Args) > 0 && c.Args[0] != "app" {
+		return fmt.Errorf("exec: %q: executable file not found in $PATH", c.Args[0])
+	}
+	return nil
+}
+
 func (a *app) Run(ctx context.Context, c cluster.Container) error {
 	a.mu.Lock()
 	a.seen = append(a.seen, c)

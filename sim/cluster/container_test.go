@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"bufio"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,6 +19,8 @@ import (
 
 	"github.com/dpesim/dpesim/sim/clock"
 	"github.com/dpesim/dpesim/sim/cluster"
+	"github.com/dpesim/dpesim/sim/draw"
+	"github.com/dpesim/dpesim/sim/fault"
 )
 
 // frozen gives the cluster a clock that a test moves.
@@ -333,5 +336,60 @@ func TestFollowedLogEndsWithItsContainer(t *testing.T) {
 	}
 	if !lines.Scan() || !strings.HasSuffix(lines.Text(), " stopping") || lines.Scan() {
 		t.Errorf("last line = %q, %v", lines.Text(), lines.Err())
+	}
+}
+
+func TestContainerAboveItsMemoryLimitIsKilled(t *testing.T) {
+	t.Parallel()
+	faults := fault.New(clock.New(), draw.New(1))
+	r := open(t, frozen, func(o *cluster.Options) { o.Faults = faults })
+	spec := podSpec("v1")
+	spec.Containers[0].Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("64Mi")}
+	r.run(t, "hungry", spec)
+	r.until(t, "ready", func() bool { return ready(r.pod(t, "hungry")) })
+	killed := func(restarts int32) func() bool {
+		return func() bool {
+			s := r.status(t, "hungry")
+			last := s.LastTerminationState.Terminated
+			return s.RestartCount >= restarts-1 && last != nil && last.ExitCode == 137 && last.Reason == "OOMKilled"
+		}
+	}
+	c := r.app.containers()[0]
+	c.Memory(64 << 20)
+	if r.status(t, "hungry").State.Running == nil {
+		t.Fatal("killed at its limit, not above it")
+	}
+	c.Memory(64<<20 + 1)
+	r.until(t, "killed", killed(1))
+	r.until(t, "runs again", func() bool { return ready(r.pod(t, "hungry")) && len(r.app.containers()) == 2 })
+
+	if err := faults.Arm(fault.Fault{Name: "oom", Point: cluster.PointOOM, Times: 1, Err: errors.New("out of memory")}); err != nil {
+		t.Fatal(err)
+	}
+	r.advance(t, 10*time.Second)
+	r.until(t, "killed by the fault", func() bool { return killed(2)() && waitingFor(r.status(t, "hungry"), "CrashLoopBackOff") })
+}
+
+func TestCommandThatIsNotThereIsAStartError(t *testing.T) {
+	t.Parallel()
+	r := open(t, frozen)
+	spec := podSpec("v1")
+	spec.Containers[0].Command = []string{"$(SHELL)"}
+	spec.Containers[0].Args = []string{"-c", "$(NONE)"}
+	spec.Containers[0].Env = []corev1.EnvVar{{Name: "SHELL", Value: "bash"}}
+	r.run(t, "bare", spec)
+	words := `failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: ` +
+		`unable to start container process: error during container init: exec: "bash": executable file not found in $PATH: unknown`
+	r.until(t, "not started", func() bool {
+		s := r.status(t, "bare")
+		return waitingFor(s, "RunContainerError") && s.State.Waiting.Message == words
+	})
+	r.until(t, "Failed event", r.hasEvent(t, "bare", "Failed", "Error: "+words))
+	r.until(t, "back-off", func() bool { r.advance(t, time.Second); return waitingFor(r.status(t, "bare"), "CrashLoopBackOff") })
+	if last := r.status(t, "bare").LastTerminationState.Terminated; last == nil || last.ExitCode != 128 || last.Reason != "StartError" || last.Message != words {
+		t.Errorf("last state = %+v", last)
+	}
+	if n := len(r.app.containers()); n != 0 {
+		t.Errorf("%d containers ran", n)
 	}
 }

@@ -2,7 +2,10 @@ package stack
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"log/slog"
+	"path"
 	"slices"
 	"strings"
 
@@ -12,20 +15,60 @@ import (
 	"github.com/dpesim/dpesim/sim/cluster"
 )
 
-// imageRepository is the last part of the name of the one image that the in-process cluster can run.
-const imageRepository = "images/dpe"
+const (
+	// imageRepository is the last part of the name of the one image that the in-process cluster can run.
+	imageRepository = "images/dpe"
+	// program is what the image's entry point starts.
+	program = "/dpesim"
+)
 
-// engines runs the containers of the in-process cluster: each is an engine in this process.
+// engines runs the containers of the in-process cluster: each is a word of the program dpesim, in this process.
 type engines struct{ stack *Stack }
 
 var _ cluster.Runtime = engines{}
 
-// Run runs an engine until its container shall stop. The release is that of the image, as it would be in a real one.
+// Check says whether the image of c is one that can run here, and has the program that c's command line names.
+func (r engines) Check(c cluster.Container) error {
+	if _, err := imageRelease(c.Image); err != nil {
+		return err
+	}
+	switch args := c.Args; {
+	case len(args) == 0, args[0] == program:
+		return nil
+	case strings.Contains(args[0], "/"):
+		return fmt.Errorf("exec: %q: stat %s: no such file or directory", args[0], path.Join(c.Dir, args[0]))
+	default:
+		return fmt.Errorf("exec: %q: executable file not found in $PATH", args[0])
+	}
+}
+
+// Run runs the container's command line: an engine until its container shall stop, or one question to an engine.
 func (r engines) Run(ctx context.Context, c cluster.Container) error {
 	release, err := imageRelease(c.Image)
 	if err != nil {
 		return err
 	}
+	words := []string{"dpe", "run"} // the image's own
+	if len(c.Args) > 0 {
+		words = c.Args[1:]
+	}
+	if slices.Equal(words, []string{"dpe", "run"}) {
+		return r.engine(ctx, c, release)
+	}
+	return complain(c.Log, sim.Errorf(sim.Invalid, "the in-process cluster does not run the command line %q", strings.Join(c.Args, " ")).
+		WithHelp("it runs 'dpe run'; use a real cluster for others"))
+}
+
+// complain writes err to the container's log, as the program does on its standard error.
+func complain(log io.Writer, err error) error {
+	if err != nil {
+		_, _ = fmt.Fprintf(log, "dpesim: %v\n", err) // a log that takes nothing more hides nothing: the error goes on
+	}
+	return err
+}
+
+// engine runs an engine of a release.
+func (r engines) engine(ctx context.Context, c cluster.Container, release sim.Release) error {
 	log := slog.New(slog.NewTextHandler(c.Log, nil))
 	config, err := dpe.Load(func(name string) string { return c.Env[name] }, c.Files)
 	if err != nil {

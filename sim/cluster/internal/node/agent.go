@@ -27,13 +27,14 @@ import (
 	"github.com/dpesim/dpesim/sim/clock"
 	"github.com/dpesim/dpesim/sim/cluster/internal/record"
 	"github.com/dpesim/dpesim/sim/cluster/internal/trail"
+	"github.com/dpesim/dpesim/sim/fault"
 )
 
 // stopGrace is how long, in machine time, containers may take to end when the agent goes: the whole simulator stops
 // within a second.
 const stopGrace = 500 * time.Millisecond
 
-// Options say how an agent runs. All but Dir and Dial are required.
+// Options say how an agent runs. All but Dial, Dir and Faults are required.
 type Options struct {
 	Config  *rest.Config // of the API server
 	Nodes   []Node
@@ -42,6 +43,7 @@ type Options struct {
 	Dir     string   // of scratch directories and claims, kept; "": a temporary one, removed by Close
 	Clock   *clock.Clock
 	Trail   *trail.Trail
+	Faults  *fault.Set
 	Log     *slog.Logger
 }
 
@@ -53,6 +55,7 @@ type Agent struct {
 	dial    DialFunc
 	clock   *clock.Clock
 	trail   *trail.Trail
+	faults  *fault.Set
 	log     *slog.Logger
 	places  []*place
 	network *network
@@ -78,7 +81,7 @@ func Open(o Options) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{
-		client: client, events: record.New(client, o.Clock, o.Log), runtime: o.Runtime, dial: o.Dial, clock: o.Clock, trail: o.Trail,
+		client: client, events: record.New(client, o.Clock, o.Log), runtime: o.Runtime, dial: o.Dial, clock: o.Clock, trail: o.Trail, faults: o.Faults,
 		log: o.Log, places: places, network: newNetwork(), dir: o.Dir, ready: make(chan struct{}), pods: map[types.UID]*pod{},
 	}
 	if a.dial == nil {

@@ -121,3 +121,35 @@ func (l *listener) Close() error {
 
 // Addr gives the pod's address and the port.
 func (l *listener) Addr() net.Addr { return net.TCPAddrFromAddrPort(l.addr) }
+
+// ports are the listeners of one run of a container.
+type ports struct {
+	pod *pod
+
+	mu     sync.Mutex
+	open   []*listener
+	closed bool
+}
+
+func (n *ports) listen(port int) (net.Listener, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return nil, &net.OpError{Op: "listen", Net: "tcp", Err: net.ErrClosed}
+	}
+	l, err := n.pod.agent.network.open(n.pod.ip, port)
+	if err != nil {
+		return nil, err
+	}
+	n.open = append(n.open, l)
+	return l, nil
+}
+
+func (n *ports) close() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.closed = true
+	for _, l := range n.open {
+		_ = l.Close() // never fails
+	}
+}

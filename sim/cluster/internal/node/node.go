@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -17,25 +18,28 @@ import (
 )
 
 // Node is a node of the cluster: a name and what pods may request of it, as Kubernetes quantities.
-type Node struct{ Name, CPU, Memory string }
+type Node struct {
+	Name, CPU, Memory string
+	Disk              string // ephemeral storage; "": 100Gi
+}
 
 const (
 	// agentLabel marks the nodes of this agent, so that it can take away those that are no longer wanted.
 	agentLabel, agentName = "dpesim.dev/agent", "in-process"
 	// podsPerNode is a kubelet's default. Source: KubeletConfiguration, maxPods.
 	podsPerNode = "110"
-	// storage is what a node says it has; scratch directories are on the machine's disk and not measured against it.
-	storage = "2Ti"
+	// defaultDisk is the size of a node's disk unless it is said: that of a usual virtual machine.
+	defaultDisk = "100Gi"
 	// maxNodes keeps node addresses and pod networks within one byte.
 	maxNodes = 200
 )
 
 // place is a node with the addresses that it has in this process.
 type place struct {
-	name        string
-	cpu, memory resource.Quantity
-	ip          netip.Addr
-	pods        netip.Prefix
+	name              string
+	cpu, memory, disk resource.Quantity
+	ip                netip.Addr
+	pods              netip.Prefix
 }
 
 func (n *place) source() record.Source { return record.Source{Component: "kubelet", Node: n.name} }
@@ -56,13 +60,17 @@ func newPlaces(nodes []Node) ([]*place, error) {
 		if err != nil || memory.Sign() <= 0 {
 			return nil, sim.Errorf(sim.Invalid, "node %q has the memory %q", n.Name, n.Memory).WithHelp("use a Kubernetes quantity such as 16Gi")
 		}
+		disk, err := resource.ParseQuantity(cmp.Or(n.Disk, defaultDisk))
+		if err != nil || disk.Sign() <= 0 {
+			return nil, sim.Errorf(sim.Invalid, "node %q has the disk %q", n.Name, n.Disk).WithHelp("use a Kubernetes quantity such as 100Gi")
+		}
 		if !sim.Label(n.Name).Valid() || seen[n.Name] {
 			return nil, sim.Errorf(sim.Invalid, "%q cannot be the name of a node", n.Name).
 				WithHelp("names of nodes are unique and made of lower-case letters, digits and hyphens")
 		}
 		seen[n.Name] = true
 		out = append(out, &place{
-			name: n.Name, cpu: cpu, memory: memory,
+			name: n.Name, cpu: cpu, memory: memory, disk: disk,
 			ip:   netip.AddrFrom4([4]byte{172, 18, 0, byte(i + 2)}),
 			pods: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 244, byte(i), 0}), 24),
 		})
@@ -128,7 +136,7 @@ func (a *Agent) registerOne(ctx context.Context, n *place, version string) error
 func (n *place) status(have *corev1.NodeStatus, version string, now metav1.Time) corev1.NodeStatus {
 	size := corev1.ResourceList{
 		corev1.ResourceCPU: n.cpu, corev1.ResourceMemory: n.memory,
-		corev1.ResourcePods: resource.MustParse(podsPerNode), corev1.ResourceEphemeralStorage: resource.MustParse(storage),
+		corev1.ResourcePods: resource.MustParse(podsPerNode), corev1.ResourceEphemeralStorage: n.disk,
 	}
 	s := corev1.NodeStatus{
 		Capacity: size, Allocatable: size.DeepCopy(),

@@ -313,16 +313,25 @@ func (p *pod) source() *corev1.Pod {
 	return p.spec
 }
 
+// tell writes an event about the pod.
 func (p *pod) tell(reason, format string, args ...any) {
-	if p.agent.ctx.Err() == nil {
-		p.agent.events.Normal(p.node.source(), p.source(), reason, format, args...)
-	}
+	p.record(corev1.EventTypeNormal, "", reason, format, args...)
 }
 
+// warn writes an event about the pod that an operator may have to act on.
 func (p *pod) warn(reason, format string, args ...any) {
-	if p.agent.ctx.Err() == nil {
-		p.agent.events.Warning(p.node.source(), p.source(), reason, format, args...)
+	p.record(corev1.EventTypeWarning, "", reason, format, args...)
+}
+
+// record writes an event about the part of the pod at fieldPath.
+func (p *pod) record(kind, fieldPath, reason, format string, args ...any) {
+	if p.agent.ctx.Err() != nil {
+		return
 	}
+	src := p.source()
+	p.agent.events.Tell(p.node.source(), corev1.ObjectReference{
+		APIVersion: "v1", Kind: "Pod", Namespace: src.Namespace, Name: src.Name, UID: src.UID, ResourceVersion: src.ResourceVersion, FieldPath: fieldPath,
+	}, kind, reason, fmt.Sprintf(format, args...))
 }
 
 // trail runs f with the trail locked, which also guards the pod's own causes.

@@ -89,7 +89,7 @@ func (c *container) probe(ctx context.Context, kind string, p *corev1.Probe, qui
 			wait, pause = pause, 2*pause
 		default:
 			successes = 0
-			c.pod.warn("Unhealthy", "%s probe failed: %v", kind, err)
+			c.warn("Unhealthy", "%s probe failed: %v", kind, err)
 			if failures++; failures >= max(p.FailureThreshold, 1) && !verdict(false) {
 				return
 			}

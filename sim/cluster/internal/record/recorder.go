@@ -61,6 +61,11 @@ func (r *Recorder) tell(from Source, about runtime.Object, kind, reason, message
 		r.log.Error("event not recorded", "err", err, "reason", reason)
 		return
 	}
+	r.Tell(from, *ref, kind, reason, message)
+}
+
+// Tell writes an event of a kind, Normal or Warning, about what ref refers to: also a part of an object, by a field path.
+func (r *Recorder) Tell(from Source, ref corev1.ObjectReference, kind, reason, message string) {
 	now := metav1.NewTime(r.clock.Now())
 	namespace := ref.Namespace
 	if namespace == "" {
@@ -68,7 +73,7 @@ func (r *Recorder) tell(from Source, about runtime.Object, kind, reason, message
 	}
 	e := corev1.Event{
 		ObjectMeta:     metav1.ObjectMeta{Namespace: namespace, Name: ref.Name + "." + strings.ToLower(rand.Text()[:16])},
-		InvolvedObject: *ref, Type: kind, Reason: reason, Message: message, Count: 1,
+		InvolvedObject: ref, Type: kind, Reason: reason, Message: message, Count: 1,
 		FirstTimestamp: now, LastTimestamp: now,
 		Source:              corev1.EventSource{Component: from.Component, Host: from.Node},
 		ReportingController: from.Component, ReportingInstance: from.Node,
@@ -84,8 +89,8 @@ func (r *Recorder) tell(from Source, about runtime.Object, kind, reason, message
 
 // key is what makes two events the same one, again.
 type key struct {
-	object                                  types.UID
-	namespace, component, kind, reason, msg string
+	object                                              types.UID
+	namespace, path, component, node, kind, reason, msg string
 }
 
 type seen struct {
@@ -116,7 +121,7 @@ func (r *Recorder) Run(ctx context.Context) {
 }
 
 func (r *Recorder) write(ctx context.Context, told map[key]seen, e corev1.Event) {
-	k := key{e.InvolvedObject.UID, e.Namespace, e.Source.Component, e.Type, e.Reason, e.Message}
+	k := key{e.InvolvedObject.UID, e.Namespace, e.InvolvedObject.FieldPath, e.Source.Component, e.Source.Host, e.Type, e.Reason, e.Message}
 	events := r.client.CoreV1().Events(e.Namespace)
 	if s, again := told[k]; again {
 		s.count++
