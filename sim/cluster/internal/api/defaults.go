@@ -5,7 +5,9 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -50,6 +52,21 @@ func addDefaults(s *runtime.Scheme) {
 			fillPtr(&h.Type, corev1.HostPathUnset)
 		}
 	})
+	defaulter(s, func(e *corev1.Endpoints) {
+		for i := range e.Subsets {
+			for j := range e.Subsets[i].Ports {
+				fill(&e.Subsets[i].Ports[j].Protocol, corev1.ProtocolTCP)
+			}
+		}
+	})
+	defaulter(s, func(e *discoveryv1.EndpointSlice) {
+		for i := range e.Ports {
+			fillPtr(&e.Ports[i].Name, "")
+			fillPtr(&e.Ports[i].Protocol, corev1.ProtocolTCP)
+		}
+	})
+	defaulter(s, func(b *rbacv1.RoleBinding) { rbacDefaults(&b.RoleRef, b.Subjects) })
+	defaulter(s, func(b *rbacv1.ClusterRoleBinding) { rbacDefaults(&b.RoleRef, b.Subjects) })
 	defaulter(s, deploymentDefaults)
 	defaulter(s, func(r *appsv1.ReplicaSet) {
 		podSpecDefaults(&r.Spec.Template.Spec)

@@ -229,15 +229,16 @@ func TestDiscoveryNamesWhatIsServedAndTheRestIsNotFound(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"namespaces", "nodes", "pods", "secrets", "configmaps", "serviceaccounts", "services", "persistentvolumes", "persistentvolumeclaims", "events",
+		"namespaces", "nodes", "pods", "secrets", "configmaps", "serviceaccounts", "services", "endpoints", "endpointslices", "persistentvolumes", "persistentvolumeclaims", "events",
 		"deployments", "replicasets", "jobs", "leases", "networkpolicies", "poddisruptionbudgets", "horizontalpodautoscalers", "storageclasses",
+		"roles", "rolebindings", "clusterroles", "clusterrolebindings",
 		"selfsubjectaccessreviews", "selfsubjectreviews",
 	} {
 		if !found[want] {
 			t.Errorf("%s is not in discovery", want)
 		}
 	}
-	for _, path := range []string{"/apis/apps/v1/daemonsets", "/apis/rbac.authorization.k8s.io/v1/roles", "/nosuch"} {
+	for _, path := range []string{"/apis/apps/v1/daemonsets", "/apis/events.k8s.io/v1/events", "/nosuch"} {
 		if code, body := get(t, s.RESTConfig(), path, "application/json"); code != http.StatusNotFound {
 			t.Errorf("%s: %d %s", path, code, body)
 		}
@@ -272,7 +273,7 @@ func TestOpenAPIDocumentsBuild(t *testing.T) {
 		} `json:"paths"`
 	}
 	code, body = get(t, s.RESTConfig(), "/openapi/v3", "application/json")
-	if err := json.Unmarshal(body, &v3); code != http.StatusOK || err != nil || len(v3.Paths) != 10 {
+	if err := json.Unmarshal(body, &v3); code != http.StatusOK || err != nil || len(v3.Paths) != 12 {
 		t.Fatalf("v3: %d %v %s", code, err, body)
 	}
 	for name, p := range v3.Paths {

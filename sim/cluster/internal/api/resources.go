@@ -8,8 +8,10 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/fields"
 )
@@ -106,10 +108,34 @@ func newResources() []*resource {
 	classes := of[storagev1.StorageClass, storagev1.StorageClassList](storagev1.SchemeGroupVersion, "StorageClass", "storageclasses", "storageclass", "sc")
 	classes.namespaced, classes.rules, classes.columns = false, classRules(), classColumns()
 
-	return []*resource{
-		namespaces, nodes, pods, secrets, configMaps, accounts, services, claims, volumes, events,
+	endpoints := of[corev1.Endpoints, corev1.EndpointsList](core, "Endpoints", "endpoints", "endpoints", "ep")
+	endpoints.rules, endpoints.columns = endpointsRules(), endpointsColumns()
+
+	endpointSlices := of[discoveryv1.EndpointSlice, discoveryv1.EndpointSliceList](discoveryv1.SchemeGroupVersion, "EndpointSlice", "endpointslices", "endpointslice")
+	endpointSlices.rules, endpointSlices.columns = endpointSliceRules(), endpointSliceColumns()
+
+	return append([]*resource{
+		namespaces, nodes, pods, secrets, configMaps, accounts, services, endpoints, endpointSlices, claims, volumes, events,
 		deployments, replicaSets, jobs, leases, policies, budgets, scalers, classes,
-	}
+	}, rbacResources()...)
+}
+
+// rbacResources are the kinds that say who may do what.
+func rbacResources() []*resource {
+	rbac := rbacv1.SchemeGroupVersion
+	roles := of[rbacv1.Role, rbacv1.RoleList](rbac, "Role", "roles", "role")
+	roles.rules, roles.columns = roleRules(), roleColumns()
+
+	bindings := of[rbacv1.RoleBinding, rbacv1.RoleBindingList](rbac, "RoleBinding", "rolebindings", "rolebinding")
+	bindings.rules, bindings.columns = roleBindingRules(), roleBindingColumns()
+
+	clusterRoles := of[rbacv1.ClusterRole, rbacv1.ClusterRoleList](rbac, "ClusterRole", "clusterroles", "clusterrole")
+	clusterRoles.namespaced, clusterRoles.rules, clusterRoles.columns = false, clusterRoleRules(), roleColumns()
+
+	clusterBindings := of[rbacv1.ClusterRoleBinding, rbacv1.ClusterRoleBindingList](rbac, "ClusterRoleBinding", "clusterrolebindings", "clusterrolebinding")
+	clusterBindings.namespaced, clusterBindings.rules, clusterBindings.columns = false, clusterRoleBindingRules(), clusterRoleBindingColumns()
+
+	return []*resource{roles, bindings, clusterRoles, clusterBindings}
 }
 
 func eventFields(e *corev1.Event) fields.Set {

@@ -16,15 +16,20 @@ const (
 	immutable   = apivalidation.FieldImmutableErrorMsg
 )
 
-// oneOf checks that v is among the values that are supported.
-func oneOf[T ~string](at *field.Path, v T, supported ...T) field.ErrorList {
-	switch {
-	case slices.Contains(supported, v):
-		return nil
-	case v == "":
+// oneOf checks that v is among the values that are supported. None at all is required, not unsupported.
+func oneOf[T ~string](at *field.Path, v T, values ...T) field.ErrorList {
+	if v == "" {
 		return field.ErrorList{field.Required(at, "")}
 	}
-	return field.ErrorList{field.NotSupported(at, v, supported)}
+	return supported(at, v, values...)
+}
+
+// supported checks that v, which may be empty, is among the values that are supported.
+func supported[T ~string](at *field.Path, v T, values ...T) field.ErrorList {
+	if slices.Contains(values, v) {
+		return nil
+	}
+	return field.ErrorList{field.NotSupported(at, v, values)}
 }
 
 // label checks a DNS label.

@@ -118,10 +118,22 @@ func ageColumn() column {
 	}}
 }
 
+// createdColumn is when the object was created: what kinds without columns of their own show.
+func createdColumn() column {
+	return column{name: "Created At", cell: func(o runtime.Object, _ time.Time) any {
+		m, err := meta.Accessor(o)
+		if err != nil {
+			return unknown
+		}
+		return m.GetCreationTimestamp().UTC().Format(time.RFC3339)
+	}}
+}
+
 // What stands in a cell without a value.
 const (
 	unknown = "<unknown>"
 	none    = "<none>"
+	unset   = "<unset>"
 )
 
 // since is the time from t to now as kubectl writes it.
