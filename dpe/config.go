@@ -34,19 +34,24 @@ type Config struct {
 	DPMURL        string
 	ObjectStorage ObjectStorage
 	Key           sim.Secret // base64 JWK pair
-	CA            []byte     // PEM, trusted beside the system's roots; may be empty
+	CA            []CAFile   // trusted beside the system's roots
+	Proxy         Proxy      // between the engine and the cloud
 	Licence       Licence
 	CustomDrivers CustomDrivers
 	DrainTimeout  time.Duration // how long jobs may take to finish after Stop
 	Scratch       string        // directory for temporary files; must exist
 
 	Stop   <-chan struct{} // closed: drain, then return; nil: never
-	Dial   DialFunc        // connections to the cloud; nil: the machine's network, by its proxy settings
+	Dial   DialFunc        // connections to the cloud or to the proxy; nil: the machine's network
 	Health net.Listener    // where health is served; Run closes it
 	Clock  *clock.Clock
 	Draw   *draw.Source
 	Faults *fault.Set   // nil: none
 	Log    *slog.Logger // nil: silent
+
+	// Memory is told the working set, in bytes, whenever it changes: a model of the product's, see DESIGN.md. Nil: nobody
+	// wants to know. It must be safe for concurrent use.
+	Memory func(bytes int64)
 }
 
 // DialFunc opens a connection, as [net.Dialer.DialContext] does.
@@ -59,15 +64,6 @@ type ObjectStorage struct {
 	Bucket    string // for results; readiness asks for it
 	AccessKey string
 	SecretKey sim.Secret
-}
-
-// CustomDrivers is where connectors of the organisation's own are, and what they must be. Bucket and archive are our
-// assumption; the rest is the product's (seed, "How to deploy custom drivers?").
-type CustomDrivers struct {
-	Enabled bool
-	SHA256  string // expected digest of the archive, hex; empty: not verified
-	Bucket  string
-	Archive string // key in the bucket
 }
 
 // Licence is what the installation was told of the organisation's licence. An engine shows it and warns when it has
@@ -85,6 +81,7 @@ type checked struct {
 	roots   *x509.CertPool
 	dpm     *url.URL
 	storage *url.URL
+	proxy   *url.URL // nil: none
 }
 
 // check returns Invalid with one sentence for the first thing that keeps the engine from starting.
@@ -102,7 +99,6 @@ func (c Config) check() (checked, error) {
 		{c.ObjectStorage.Bucket != "", "the bucket for results is missing"},
 		{c.ObjectStorage.AccessKey != "" && c.ObjectStorage.SecretKey != "", "the credential of the object storage is missing"},
 		{c.Key != "", "the JWT key is missing"},
-		{!c.CustomDrivers.Enabled, "custom drivers are enabled, which this engine cannot load yet; set customJdbcDrivers.enabled to false"},
 		{c.DrainTimeout >= 0, "the drain time-out is negative"},
 		{c.Health != nil, "there is no listener for its health"},
 		{c.Clock != nil && c.Draw != nil, "it has no clock or no source of draws"},
@@ -129,7 +125,13 @@ func (c Config) check() (checked, error) {
 	if out.storage, err = endpoint("the object storage", c.ObjectStorage.URL); err != nil {
 		return out, err
 	}
+	if out.proxy, err = c.Proxy.url(); err != nil {
+		return out, err
+	}
 	if out.roots, err = roots(c.CA); err != nil {
+		return out, err
+	}
+	if err := c.CustomDrivers.check(); err != nil {
 		return out, err
 	}
 	return out, checkScratch(c.Scratch)
@@ -160,18 +162,6 @@ func hostPort(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), "443")
 }
 
-// roots gives the certificates that the engine trusts. A machine without roots of its own is fine as long as there is a CA.
-func roots(ca []byte) (*x509.CertPool, error) {
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if len(ca) > 0 && !pool.AppendCertsFromPEM(ca) {
-		return nil, cannotStart("the CA is not a certificate in PEM")
-	}
-	return pool, nil
-}
-
 // checkScratch makes sure that files can be written in the temporary directory.
 func checkScratch(dir string) error {
 	if dir == "" {
@@ -192,10 +182,13 @@ func checkScratch(dir string) error {
 	return nil
 }
 
-// capabilities lists what the engine can do, sorted. Drivers are connectors of the image; this engine has none inside yet
-// that serve a job, so they are reported as drivers and not as sources.
-func capabilities() []string {
+// capabilities lists what the engine can do, sorted, with the custom drivers that it has loaded. Drivers are connectors;
+// this engine has none yet that serve a job, so they are reported as drivers and not as sources.
+func capabilities(custom []string) []string {
 	c := []string{"job:profile", "source:csv"}
+	for _, name := range custom {
+		c = append(c, "driver:"+name)
+	}
 	slices.Sort(c)
 	return c
 }

@@ -2,7 +2,6 @@ package dpe
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -44,7 +43,8 @@ func (e *engine) stayConnected(ctx, stopping context.Context) {
 	traced := ctx
 	for failures := 1; ; failures++ {
 		welcomed, err := e.session(traced, stopping)
-		e.health.disconnected(connectionLost(err))
+		why := connectionLost(err)
+		e.health.disconnected(why)
 		if welcomed {
 			failures = 1
 			traced = event.WithCause(ctx, 0) // what made it start is not why it comes back
@@ -56,7 +56,7 @@ func (e *engine) stayConnected(ctx, stopping context.Context) {
 			e.ledger.clear() // nobody will take its results
 		}
 		pause := e.backoff("connect", failures)
-		e.log.Warn("not connected to dpm", "err", err, "retry_in", pause.Round(time.Millisecond))
+		e.log.Warn("not connected to dpm", "err", why, "retry_in", pause.Round(time.Millisecond))
 		timer, cancel := e.Clock.After(pause)
 		select {
 		case <-timer:
@@ -92,22 +92,15 @@ func (e *engine) idleStop(stopping context.Context) <-chan struct{} {
 
 // dial prepares the connection of one stream. It does not wait for it.
 func (e *engine) dial() (*grpc.ClientConn, error) {
-	tlsConfig := &tls.Config{RootCAs: e.roots, Time: e.Clock.Now, MinVersion: tls.VersionTLS12}
 	options := []grpc.DialOption{
-		grpc.WithTransportCredentials(credentials.NewTLS(tlsConfig)),
+		grpc.WithTransportCredentials(security{credentials.NewTLS(e.network.tls.Clone())}),
 		grpc.WithPerRPCCredentials(token{e}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: deadAfter, Timeout: deadAfter / 3}),
 		grpc.WithUserAgent("dpesim-dpe/" + string(e.Version)),
+		// Our own dialler resolves names and knows the proxy; gRPC does neither.
+		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) { return e.network.dial(ctx, "tcp", addr) }),
 	}
-	target := "dns:///" + hostPort(e.dpm)
-	if e.Dial != nil {
-		// The dialler knows the names; the machine need not.
-		target = "passthrough:///" + hostPort(e.dpm)
-		options = append(options, grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
-			return e.Dial(ctx, "tcp", addr)
-		}))
-	}
-	conn, err := grpc.NewClient(target, options...)
+	conn, err := grpc.NewClient("passthrough:///"+hostPort(e.dpm), options...)
 	if err != nil {
 		return nil, fmt.Errorf("prepare the connection to DPM: %w", err)
 	}

@@ -7,13 +7,17 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -214,7 +218,7 @@ func newCloud(t *testing.T, front ...func(http.Handler) http.Handler) *cloud {
 		Environment: "acme", Label: "finance", Replica: "finance-1", Version: "15.3.0", Drivers: []sim.Driver{"s3", "postgresql"}, Revision: 7, Slots: 2,
 		DPMURL: "https://dpm.example.com:8443", Key: key,
 		ObjectStorage: dpe.ObjectStorage{URL: "https://minio.example.com", Region: "us-east-1", Bucket: "results", AccessKey: "a", SecretKey: "s"},
-		CA:            pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: storage.Certificate().Raw}),
+		CA:            []dpe.CAFile{{Name: "/etc/dpe/config/ca.pem", PEM: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: storage.Certificate().Raw})}},
 		DrainTimeout:  time.Minute, Scratch: t.TempDir(), Stop: c.stop, Health: health,
 		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			to := map[string]string{"dpm.example.com:8443": ln.Addr().String(), "minio.example.com:443": storageAddr}[addr]
@@ -591,14 +595,30 @@ func TestStorageTroubleIsTriedAgain(t *testing.T) {
 
 func TestConfigurationThatCannotStart(t *testing.T) {
 	t.Parallel()
+	withCA := func(text string) func(*dpe.Config) {
+		return func(c *dpe.Config) {
+			c.CA = append(c.CA, dpe.CAFile{Name: "/etc/dpe/ca.d/corp.crt", PEM: bytes.ReplaceAll([]byte(text), []byte("@"), c.CA[0].PEM)})
+		}
+	}
 	for want, change := range map[string]func(*dpe.Config){
-		"the label":                 func(c *dpe.Config) { c.Label = "Not A Label" },
-		"not a release":             func(c *dpe.Config) { c.Version = "latest" },
-		"the URL of DPM":            func(c *dpe.Config) { c.DPMURL = "http://dpm" },
-		"JWK cannot be read":        func(c *dpe.Config) { c.Key = "c2VjcmV0" },
-		"not a certificate":         func(c *dpe.Config) { c.CA = []byte("x") },
-		"unknown driver":            func(c *dpe.Config) { c.Drivers = []sim.Driver{"dbase"} },
-		"temporary files cannot be": func(c *dpe.Config) { c.Scratch += "/missing" },
+		`the environment "A B" is not an environment id`:                func(c *dpe.Config) { c.Environment = "A B" },
+		`the label "Not A Label" is not a DPE label`:                    func(c *dpe.Config) { c.Label = "Not A Label" },
+		"the replica has no name":                                       func(c *dpe.Config) { c.Replica = "" },
+		"it needs at least one slot for commands":                       func(c *dpe.Config) { c.Slots = 0 },
+		"the bucket for results is missing":                             func(c *dpe.Config) { c.ObjectStorage.Bucket = "" },
+		"the credential of the object storage is missing":               func(c *dpe.Config) { c.ObjectStorage.SecretKey = "" },
+		"the JWT key is missing":                                        func(c *dpe.Config) { c.Key = "" },
+		`its version "latest" is not a release`:                         func(c *dpe.Config) { c.Version = "latest" },
+		"the URL of DPM must look like https://host":                    func(c *dpe.Config) { c.DPMURL = "http://dpm" },
+		"the URL of the object storage must look like https://host":     func(c *dpe.Config) { c.ObjectStorage.URL = "https://u:p@minio/" },
+		"JWK cannot be read":                                            func(c *dpe.Config) { c.Key = "c2VjcmV0" },
+		`unknown driver "dbase"`:                                        func(c *dpe.Config) { c.Drivers = []sim.Driver{"dbase"} },
+		"it has no directory for temporary files":                       func(c *dpe.Config) { c.Scratch = "" },
+		"the directory for temporary files cannot be written":           func(c *dpe.Config) { c.Scratch += "/missing" },
+		"the CA file /etc/dpe/ca.d/corp.crt holds no certificate":       withCA("hello"),
+		"corp.crt holds a block that is cut off or damaged":             withCA("@-----BEGIN CERTIFICATE-----\nMIIB"),
+		"corp.crt holds a PRIVATE KEY where only certificates belong":   withCA("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n@"),
+		"corp.crt holds something else than a certificate in block 2 (": withCA("a comment\n@-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
 	} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()
@@ -607,7 +627,7 @@ func TestConfigurationThatCannotStart(t *testing.T) {
 			change(&c.config)
 			err := dpe.Run(t.Context(), c.config)
 			msg, help := sim.Explain(err)
-			if sim.KindOf(err) != sim.Invalid || !strings.Contains(msg, want) || help == "" || strings.Contains(err.Error(), "c2VjcmV0") {
+			if sim.KindOf(err) != sim.Invalid || !strings.HasPrefix(msg, "the DPE cannot start: ") || !strings.Contains(msg, want) || help == "" || strings.Contains(err.Error(), "c2VjcmV0") {
 				t.Errorf("got %v (%s; %s), want %q", err, msg, help, want)
 			}
 		})
@@ -712,4 +732,72 @@ func TestUnknownKeyIsToldAndTriedAgain(t *testing.T) {
 	s.close(status.Error(codes.Unauthenticated, "no component has this key"))
 	c.eventually("/actuator/health", http.StatusServiceUnavailable, "DPM does not know this DPE: no component has this key")
 	c.welcomed().credits(2)
+}
+
+func TestExpiredLicenceIsAWarning(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.config.Licence.Expires = c.config.Clock.Now().Add(-time.Hour)
+	c.run()
+	c.welcomed().credits(2)
+	c.eventually(readiness, http.StatusOK, "UP")
+	if !strings.Contains(c.logs.String(), "licence expired: ask Ataccama for a new one") {
+		t.Errorf("log:\n%s", c.logs)
+	}
+}
+
+func TestFullScratchFailsTheJobAndNotTheEngine(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.put("a.csv", "x\n1\n")
+	faults := fault.New(c.config.Clock, c.config.Draw)
+	c.config.Faults = faults
+	full := &fs.PathError{Op: "write", Path: "/scratch/result.json", Err: syscall.ENOSPC}
+	if err := faults.Arm(fault.Fault{Name: "full", Point: dpe.FaultScratch, Times: 1, Err: full}); err != nil {
+		t.Fatal(err)
+	}
+	c.run()
+	s := c.welcomed()
+	s.credits(2)
+	s.command("j1", 1, "a.csv")
+	s.event(dpmv1.JobState_JOB_STATE_RUNNING)
+	e := s.event(dpmv1.JobState_JOB_STATE_FAILED)
+	if want := "the scratch volume is full: the result cannot be written to the scratch volume: give the pod a larger one (scratch.size)"; e.GetError() != want {
+		t.Errorf("got %q, want %q", e.GetError(), want)
+	}
+	s.receipt(e, true)
+	s.credits(1)
+	s.command("j2", 1, "a.csv")
+	s.event(dpmv1.JobState_JOB_STATE_RUNNING)
+	s.event(dpmv1.JobState_JOB_STATE_SUCCEEDED)
+}
+
+func TestWorkingSetIsTheBaseAndWhatJobsHold(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	var rows strings.Builder
+	rows.WriteString("id,name\n")
+	for i := range 5000 {
+		fmt.Fprintf(&rows, "%d,name %d\n", i, i)
+	}
+	c.put("people.csv", rows.String())
+	var mu sync.Mutex
+	var told []int64
+	c.config.Memory = func(bytes int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		told = append(told, bytes)
+	}
+	c.run()
+	s := c.welcomed()
+	s.credits(2)
+	s.command("j1", 1, "people.csv")
+	s.event(dpmv1.JobState_JOB_STATE_RUNNING)
+	s.event(dpmv1.JobState_JOB_STATE_SUCCEEDED)
+	mu.Lock()
+	defer mu.Unlock()
+	base, most := told[0], slices.Max(told)
+	if base < 256<<20 || told[len(told)-1] != base || most < base+200<<10 || most > base+16<<20 {
+		t.Errorf("base %d, most %d, at the end %d bytes", base, most-base, told[len(told)-1]-base)
+	}
 }

@@ -18,6 +18,7 @@ const (
 	FaultConnect fault.Point = "dpe.connect" // before DPM is dialled
 	FaultCommand fault.Point = "dpe.command" // before a command is begun: the attempt fails
 	FaultStorage fault.Point = "dpe.storage" // before each request to the object storage
+	FaultScratch fault.Point = "dpe.scratch" // before a result is written to the scratch volume
 )
 
 // engine is one replica at work.
@@ -27,7 +28,10 @@ type engine struct {
 	log     *slog.Logger
 	ledger  *ledger
 	health  *health
+	network *network
 	storage *storage
+	memory  memory
+	custom  []string       // names of the custom drivers that are loaded; set before the engine connects
 	slots   chan struct{}  // one token for each command that is being worked on
 	jobs    sync.WaitGroup // goroutines of commands
 }
@@ -35,10 +39,12 @@ type engine struct {
 func newEngine(c Config, k checked) *engine {
 	e := &engine{
 		Config: c, checked: k, ledger: newLedger(), slots: make(chan struct{}, c.Slots),
-		log: c.Log.With("environment", c.Environment, "label", c.Label, "replica", c.Replica),
+		memory: memory{report: c.Memory},
+		log:    c.Log.With("environment", c.Environment, "label", c.Label, "replica", c.Replica),
 	}
 	e.health = newHealth(c)
-	e.storage = newStorage(c, k)
+	e.network = newNetwork(c, k)
+	e.storage = newStorage(c, k, e.network)
 	return e
 }
 
@@ -69,8 +75,12 @@ func (e *engine) run(ctx context.Context) error {
 	parts.Go(func() { e.watchStorage(ctx) })
 
 	e.greet()
-	e.stayConnected(ctx, stopping)
-	err := context.Cause(ctx) // nil after a drain
+	e.memory.start()
+	err := e.loadDrivers(ctx, stopping)
+	if err == nil {
+		e.stayConnected(ctx, stopping)
+		err = context.Cause(ctx) // nil after a drain
+	}
 
 	kill(nil)
 	e.ledger.clear()
@@ -86,6 +96,12 @@ func (e *engine) run(ctx context.Context) error {
 func (e *engine) greet() {
 	e.log.Info("engine started", "version", e.Version, "revision", e.Revision, "slots", e.Slots, "drivers", e.Drivers,
 		"dpm", e.dpm.Host, "object_storage", e.checked.storage.Host)
+	switch {
+	case e.proxy != nil:
+		e.log.Info("connections go through a proxy", "proxy", e.proxy.Host, "no_proxy", e.Proxy.NoProxy) // no user, no password
+	case e.Proxy.HTTP != "":
+		e.log.Warn("HTTP_PROXY is not used: the engine makes TLS connections only, set HTTPS_PROXY (proxy.httpsProxy) for them")
+	}
 	if x := e.Licence.Expires; !x.IsZero() && e.Clock.Now().After(x) {
 		e.log.Warn("licence expired: ask Ataccama for a new one, then install the values that the portal generates", "expired", x)
 	}

@@ -41,6 +41,7 @@ const (
 const (
 	partDPM     = "dpm"
 	partStorage = "objectStorage"
+	partDrivers = "customDrivers" // only if there shall be any
 )
 
 func newHealth(c Config) *health {
@@ -53,6 +54,9 @@ func newHealth(c Config) *health {
 			"revision": c.Revision, "slots": c.Slots,
 			"licence": map[string]any{"organisation": c.Licence.Organisation, "environment": c.Licence.Environment, "replicas": c.Licence.Replicas, "expires": c.Licence.Expires},
 		},
+	}
+	if c.CustomDrivers.Enabled {
+		h.parts[partDrivers] = waiting
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /actuator/info", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, h.info) })

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -16,11 +17,12 @@ import (
 const (
 	configFiles = "etc/dpe/config/*.properties"
 	secretFiles = "etc/dpe/secret/*.properties" // one per Secret: jwt, object-storage, licence
-	caFile      = "etc/dpe/config/ca.pem"
+	caFile      = "etc/dpe/config/ca.pem"       // may be empty
+	caDirectory = "etc/dpe/ca.d"                // *.pem and *.crt; may be missing
 )
 
 // keyProperty is the product's own name (product-facts, "Trust"). All other properties are our choice, as are the
-// environment variables DPE_REPLICA, DPE_VERSION and DPE_SCRATCH.
+// environment variables DPE_REPLICA, DPE_VERSION and DPE_SCRATCH. The variables of proxies are everybody's.
 const keyProperty = "ataccama.authentication.internal.jwt.generator.key"
 
 // Load reads the configuration that the chart delivers: environment variables that tell a pod who it is, and mounted
@@ -33,20 +35,59 @@ func Load(getenv func(string) string, files fs.FS) (Config, error) {
 			return Config{}, err
 		}
 	}
-	ca, err := fs.ReadFile(files, caFile)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		e := cannotStart("its CA /" + caFile + " cannot be read")
-		e.Err = err
-		return Config{}, e
+	ca, err := readCA(files)
+	if err != nil {
+		return Config{}, err
+	}
+	variable := func(names ...string) string {
+		for _, n := range names {
+			if v := getenv(n); v != "" {
+				return v
+			}
+		}
+		return ""
 	}
 	c := Config{
 		Replica: sim.ReplicaID(getenv("DPE_REPLICA")),
 		Version: sim.Release(getenv("DPE_VERSION")),
 		Scratch: getenv("DPE_SCRATCH"),
-		CA:      bytes.TrimSpace(ca),
+		CA:      ca,
+		Proxy: Proxy{
+			HTTPS: sim.Secret(variable("HTTPS_PROXY", "https_proxy")), HTTP: sim.Secret(variable("HTTP_PROXY", "http_proxy")),
+			NoProxy: variable("NO_PROXY", "no_proxy"),
+		},
 	}
 	err = c.set(props)
 	return c, err
+}
+
+// readCA gives the files of certificates.
+func readCA(files fs.FS) ([]CAFile, error) {
+	var out []CAFile
+	names, err := fs.Glob(files, caDirectory+"/*")
+	if err != nil {
+		return nil, unreadable("/"+caDirectory, err)
+	}
+	for _, name := range append([]string{caFile}, names...) {
+		if ext := path.Ext(name); ext != ".pem" && ext != ".crt" {
+			continue
+		}
+		text, err := fs.ReadFile(files, name)
+		switch {
+		case name == caFile && (errors.Is(err, fs.ErrNotExist) || err == nil && len(bytes.TrimSpace(text)) == 0):
+		case err != nil:
+			return nil, unreadable("/"+name, err)
+		default:
+			out = append(out, CAFile{Name: "/" + name, PEM: text})
+		}
+	}
+	return out, nil
+}
+
+func unreadable(name string, cause error) error {
+	e := cannotStart("its configuration " + name + " cannot be read")
+	e.Err = cause
+	return e
 }
 
 // readAll adds the properties of all files of a pattern to props, which must be one at least.
@@ -56,16 +97,12 @@ func readAll(files fs.FS, pattern string, props map[string]string) error {
 		err = fs.ErrNotExist
 	}
 	if err != nil {
-		e := cannotStart("its configuration /" + pattern + " cannot be read")
-		e.Err = err
-		return e
+		return unreadable("/"+pattern, err)
 	}
 	for _, name := range names {
 		b, err := fs.ReadFile(files, name)
 		if err != nil {
-			e := cannotStart("its configuration /" + name + " cannot be read")
-			e.Err = err
-			return e
+			return unreadable("/"+name, err)
 		}
 		if err := readProperties(name, b, props); err != nil {
 			return err

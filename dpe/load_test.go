@@ -129,7 +129,7 @@ func TestLoadReadsWhatTheChartDelivers(t *testing.T) {
 				Environment: "acme", Label: "finance", Replica: "finance-5d8f9c7b6d-x2x4z", Version: r, Drivers: []sim.Driver{"postgresql", "s3"},
 				Revision: 3_000_000, Slots: chart.Slots(sim.TierS), DPMURL: "https://dpm-grpc-acme.localhost:8443",
 				ObjectStorage: dpe.ObjectStorage{URL: "https://minio-acme.localhost:8443", Region: chart.DefaultRegion, Bucket: "results", AccessKey: "access"},
-				CA:            []byte(pemText), DrainTimeout: drain, Scratch: "/scratch",
+				CA:            []dpe.CAFile{{Name: "/etc/dpe/config/ca.pem", PEM: []byte(pemText + "\n")}}, DrainTimeout: drain, Scratch: "/scratch",
 				CustomDrivers: dpe.CustomDrivers{Bucket: "custom-drivers", Archive: "drivers.zip"},
 				Licence:       dpe.Licence{Organisation: "Acme: = # \"x\"", Environment: "Acme", Replicas: 5, Expires: time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC)},
 			}
@@ -137,6 +137,29 @@ func TestLoadReadsWhatTheChartDelivers(t *testing.T) {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+func TestLoadReadsProxiesAndMoreCertificates(t *testing.T) {
+	t.Parallel()
+	v := chartValues("15.3.0")
+	v.CA = nil
+	env, files := pod(t, v)
+	env["HTTPS_PROXY"], env["https_proxy"], env["no_proxy"] = "http://u:p@proxy.corp:3128", "http://other", ".svc"
+	f := files.(fstest.MapFS)
+	for _, name := range []string{"b.crt", "a.pem", "readme.txt", "..data/a.pem"} {
+		f["etc/dpe/ca.d/"+name] = &fstest.MapFile{Data: []byte(name)}
+	}
+	got, err := dpe.Load(func(k string) string { return env[k] }, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCA := []dpe.CAFile{{Name: "/etc/dpe/ca.d/a.pem", PEM: []byte("a.pem")}, {Name: "/etc/dpe/ca.d/b.crt", PEM: []byte("b.crt")}}
+	if d := cmp.Diff(wantCA, got.CA); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff(dpe.Proxy{HTTPS: "http://u:p@proxy.corp:3128", NoProxy: ".svc"}, got.Proxy); d != "" {
+		t.Error(d)
 	}
 }
 

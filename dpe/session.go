@@ -110,7 +110,7 @@ func (e *engine) hello() *dpmv1.Hello {
 	}
 	slices.Sort(drivers)
 	return &dpmv1.Hello{
-		Label: string(e.Label), Replica: string(e.Replica), Version: string(e.Version), Capabilities: capabilities(),
+		Label: string(e.Label), Replica: string(e.Replica), Version: string(e.Version), Capabilities: capabilities(e.custom),
 		Slots: uint32(e.Slots), Drivers: drivers, ConfigurationRevision: e.Revision,
 	}
 }

@@ -2,7 +2,6 @@ package dpe
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -40,14 +39,10 @@ type storage struct {
 
 // newStorage makes the client. It uses path-style addresses (a MinIO behind one host name), the engine's clock for
 // signatures and certificates, and none of the SDK's own retries, which would not go by the clock.
-func newStorage(c Config, k checked) *storage {
+func newStorage(c Config, k checked, n *network) *storage {
 	t := &http.Transport{
-		TLSClientConfig:     &tls.Config{RootCAs: k.roots, Time: c.Clock.Now, MinVersion: tls.VersionTLS12},
-		MaxIdleConnsPerHost: c.Slots + 1, TLSHandshakeTimeout: storageTimeout, ResponseHeaderTimeout: 30 * time.Second, IdleConnTimeout: time.Minute,
-		DialContext: c.Dial,
-	}
-	if c.Dial == nil {
-		t.Proxy = http.ProxyFromEnvironment
+		DialContext: n.dial, TLSClientConfig: n.tls.Clone(), TLSHandshakeTimeout: storageTimeout,
+		MaxIdleConnsPerHost: c.Slots + 1, ResponseHeaderTimeout: 30 * time.Second, IdleConnTimeout: time.Minute,
 	}
 	o := s3.Options{
 		BaseEndpoint: aws.String("https://" + k.storage.Host), Region: c.ObjectStorage.Region, UsePathStyle: true,
@@ -204,7 +199,10 @@ func storageError(what string, err error) error {
 		Kind: sim.Unavailable, Msg: "the object storage cannot be reached to " + what, Err: err,
 		Help: "check that the cluster may connect to it: DNS, firewall, proxy, IP allowlist",
 	}
-	if r, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
+	if u := untrusted(err); u != nil {
+		e.Msg, e.Err = fmt.Sprintf("%s: %v", e.Msg, u), nil
+	}
+	if r, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && r.HTTPStatusCode() > 0 { // 0: there was no response
 		switch status := r.HTTPStatusCode(); {
 		case status == http.StatusNotFound:
 			e.Kind, e.Msg, e.Help = sim.NotFound, "the object storage does not have what is needed to "+what, "check that the bucket and the object exist"

@@ -11,6 +11,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"syscall"
 
 	"github.com/dpesim/dpesim/dpe/profile"
 	dpmv1 "github.com/dpesim/dpesim/dpm/v1"
@@ -65,7 +66,9 @@ func (e *engine) profile(ctx context.Context, p *dpmv1.Profile) (outcome, error)
 	}
 	defer body.Close() //nolint:errcheck // what was read has been read
 	sum := sha256.New()
-	res, err := profile.Profile(ctx, io.TeeReader(body, sum), profile.Options{MaxRecords: p.GetMaxRecords()})
+	hold := e.memory.job()
+	defer hold(0)
+	res, err := profile.Profile(ctx, io.TeeReader(body, sum), profile.Options{MaxRecords: p.GetMaxRecords(), Memory: hold})
 	if err != nil {
 		return outcome{}, err
 	}
@@ -96,13 +99,16 @@ func checkDigest(src *dpmv1.ObjectReference, sum hash.Hash, complete bool) error
 
 // store writes v as JSON to a temporary file, uploads that, and returns the full reference.
 func (e *engine) store(ctx context.Context, target *dpmv1.ObjectReference, v any) (ref *dpmv1.ObjectReference, err error) {
+	if err := e.Faults.At(ctx, FaultScratch, e.scope()); err != nil {
+		return nil, scratchError("the result", err)
+	}
 	f, err := os.CreateTemp(e.Scratch, "result-*.json")
 	if err != nil {
-		return nil, scratchError(err)
+		return nil, scratchError("the result", err)
 	}
 	defer func() {
 		if e := errors.Join(f.Close(), os.Remove(f.Name())); err == nil && e != nil {
-			ref, err = nil, scratchError(e)
+			ref, err = nil, scratchError("the result", e)
 		}
 	}()
 	text, err := json.MarshalIndent(v, "", "  ")
@@ -112,7 +118,7 @@ func (e *engine) store(ctx context.Context, target *dpmv1.ObjectReference, v any
 	sum := sha256.New()
 	size, err := io.Copy(io.MultiWriter(f, sum), bytes.NewReader(append(text, '\n')))
 	if err != nil {
-		return nil, scratchError(err)
+		return nil, scratchError("the result", err)
 	}
 	if err := e.put(ctx, target.GetBucket(), target.GetKey(), "application/json", f); err != nil {
 		return nil, err
@@ -122,6 +128,11 @@ func (e *engine) store(ctx context.Context, target *dpmv1.ObjectReference, v any
 	}, nil
 }
 
-func scratchError(err error) error {
-	return &sim.Error{Kind: sim.Unavailable, Msg: "the result cannot be written to the scratch volume", Help: "check the scratch volume of the pod", Err: err}
+// scratchError says that what cannot be written to the scratch volume, and why if it is full.
+func scratchError(what string, err error) error {
+	e := &sim.Error{Kind: sim.Unavailable, Msg: what + " cannot be written to the scratch volume", Help: "check the scratch volume of the pod", Err: err}
+	if errors.Is(err, syscall.ENOSPC) {
+		e.Msg, e.Help = "the scratch volume is full: "+e.Msg, "give the pod a larger one (scratch.size)"
+	}
+	return e
 }

@@ -22,7 +22,7 @@ const helloTimeout = 10 * time.Second
 // replicaPattern is a DNS-1123 subdomain, as the names of pods are (Kubernetes, "Object Names and IDs").
 var replicaPattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 
-var capabilityPattern = regexp.MustCompile(`^[a-z0-9]+:[a-z0-9][-a-z0-9_.]*$`)
+var capabilityPattern = regexp.MustCompile(`^[a-z0-9]+:[A-Za-z0-9][-A-Za-z0-9_.]*$`)
 
 // engineID names a connected engine: one stream each.
 type engineID struct {

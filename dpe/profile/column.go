@@ -55,6 +55,13 @@ func newColumn(name string, i int) (*column, error) {
 	return &column{name: cloned(name), distinct: hyperloglog.New14(), top: newTop(), patterns: newTop(), digest: d}, nil
 }
 
+// columnBytes is what a column holds beside the values that it counts: 2^14 registers for distinct values, and up to
+// 1,000 centroids of 16 bytes for quantiles.
+const columnBytes = 32 << 10
+
+// size estimates what the column holds, in bytes.
+func (c *column) size() int64 { return columnBytes + c.top.size + c.patterns.size }
+
 // cloned copies s, which shares memory with its whole record.
 func cloned(s string) string { return strings.Clone(s) }
 

@@ -26,12 +26,17 @@ const (
 	TopValues = 10
 
 	sniffBytes = 64 << 10
+	// memoryEvery is how many records pass until the memory is told again.
+	memoryEvery = 1024
 )
 
 // Options bound a run.
 type Options struct {
 	MaxRecords     int64 // sample profiling: stop after so many records; 0: full profiling
 	MaxRecordBytes int   // refuse longer records; 0: DefaultMaxRecordBytes
+
+	// Memory, if given, is told now and then how many bytes the run holds, estimated.
+	Memory func(bytes int64)
 }
 
 // Result is the profile of a table.
@@ -132,6 +137,9 @@ func Profile(ctx context.Context, r io.Reader, o Options) (*Result, error) {
 	}
 	res := &Result{Delimiter: string(records.Comma)}
 	for {
+		if o.Memory != nil && res.Rows%memoryEvery == 0 {
+			o.Memory(size(columns))
+		}
 		rec, err := next()
 		if errors.Is(err, io.EOF) {
 			res.Complete = true
@@ -163,6 +171,15 @@ func Profile(ctx context.Context, r io.Reader, o Options) (*Result, error) {
 		res.Columns[i] = c.result()
 	}
 	return res, nil
+}
+
+// size estimates what a run over columns holds, in bytes.
+func size(columns []*column) int64 {
+	n := int64(2 * sniffBytes) // of the readers
+	for _, c := range columns {
+		n += c.size()
+	}
+	return n
 }
 
 // guard bounds how far the CSV reader runs ahead of the record that it gave last, and ends with ctx.

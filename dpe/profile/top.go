@@ -16,6 +16,7 @@ type top struct {
 	by    map[string]*counter
 	least leastFirst // a heap once full
 	full  bool       // a value had to give way: counts are upper bounds
+	size  int64      // bytes held, estimated
 }
 
 type counter struct {
@@ -23,6 +24,9 @@ type counter struct {
 	seq   int // orders equals
 	index int // in the heap
 }
+
+// counterBytes is what a counter takes beside its value: itself, its places in the map and in the heap.
+const counterBytes = 160
 
 func newTop() top { return top{by: map[string]*counter{}} }
 
@@ -40,6 +44,7 @@ func (t *top) add(v string) {
 		c := &counter{Count: Count{Value: v, Count: 1}, seq: len(t.least), index: len(t.least)}
 		t.by[v] = c
 		t.least = append(t.least, c)
+		t.size += counterBytes + int64(len(v))
 		return
 	}
 	if !t.full {
@@ -48,6 +53,7 @@ func (t *top) add(v string) {
 	}
 	c := t.least[0]
 	delete(t.by, c.Value)
+	t.size += int64(len(v) - len(c.Value))
 	c.Value, c.Error = v, c.Count.Count
 	c.Count.Count++
 	t.by[v] = c
