@@ -34,6 +34,7 @@ func (f *stackFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.config.Domain, "domain", f.config.Domain, "parent domain of the cloud endpoints")
 	fl.Uint64Var(&f.config.Seed, "seed", f.config.Seed, "seed of ids, jitter and probabilities")
 	fl.StringVar(&f.config.DataDir, "data", "", "directory that keeps the state (default: a temporary one)")
+	fl.StringArrayVar(&f.config.ImageBinaries, "image-binary", nil, "dpesim program for Linux to make the engine's image of, beside the running one; may be repeated, one for each architecture")
 	fl.StringVar(&f.log, "log", "warn", "log level on stderr: debug, info, warn or error")
 }
 
@@ -56,6 +57,9 @@ func (f *stackFlags) open(ctx context.Context, a *app) (*stack.Stack, error) {
 	f.config.Log = slog.New(slog.NewTextHandler(a.Stderr, &slog.HandlerOptions{Level: level}))
 	if f.config.DataDir != "" {
 		f.config.DataDir = a.path(f.config.DataDir)
+	}
+	for i, path := range f.config.ImageBinaries {
+		f.config.ImageBinaries[i] = a.path(path)
 	}
 	return stack.Open(ctx, f.config)
 }

@@ -16,7 +16,7 @@ func TestAnArchiveHasTheSameManifestInEveryRun(t *testing.T) {
 		if err := f.PutToken(t.Context(), token); err != nil {
 			t.Fatal(err)
 		}
-		if err := f.Push(t.Context(), repository, "15.1.0", chart); err != nil {
+		if err := f.PublishChart(repository, "15.1.0", chart); err != nil {
 			t.Fatal(err)
 		}
 		m := manifest(t, f.http, "https://"+f.host)

@@ -1,24 +1,14 @@
-// Package registry is the cloud's OCI registry: it holds the Helm charts that the portal's commands install and hands
-// them to whoever brings a DPE's access token.
-//
-// go-containerregistry speaks the distribution protocol; authentication, the pull-only rule, events and the making of a
-// chart artifact are ours. Only sim/stack imports it.
+// Package registry is the cloud's OCI registry: it holds the Helm charts and the engine images that the portal's commands
+// install and hands them to whoever brings a DPE's access token. Only sim/stack imports it.
 package registry
 
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
-
-	ggcr "github.com/google/go-containerregistry/pkg/registry"
 
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/clock"
@@ -27,9 +17,8 @@ import (
 	"github.com/dpesim/dpesim/sim/web"
 )
 
-// Options say what a registry works with. Dir, Listener and Clock are needed.
+// Options say what a registry works with. Listener and Clock are needed.
 type Options struct {
-	Dir      string       // folder of the blobs; made if missing
 	Listener net.Listener // closed by the registry
 	TLS      *tls.Config  // nil: plain HTTP
 	Clock    *clock.Clock
@@ -40,25 +29,22 @@ type Options struct {
 
 // Registry is an OCI registry. It is safe for concurrent use. Open makes it, Close ends it.
 //
-// Blobs are files; manifests, and so tags, are in memory, as are tokens: after a restart charts are pushed and tokens
-// put again.
+// What is published is in memory, as are tokens: after a restart both are put again.
 type Registry struct {
-	opt   Options
-	blobs ggcr.BlobPutHandler
-	oci   http.Handler
-	web   *web.Server
+	opt    Options
+	vendor catalogue
+	web    *web.Server
 
 	mu      sync.Mutex
 	tokens  map[string]Token     // by user
-	charts  map[string]*chart    // by digest of the archive
 	refused map[string]time.Time // user -> when a refusal was told
 }
 
-// Open makes a registry over the folder opt.Dir. It returns Invalid if an option is missing. The listener is the
+// Open makes a registry. It returns Invalid if an option is missing. The listener is the
 // caller's until Open succeeds.
 func Open(ctx context.Context, opt Options) (*Registry, error) {
-	if opt.Dir == "" || opt.Listener == nil || opt.Clock == nil {
-		return nil, sim.Errorf(sim.Invalid, "the registry needs a folder, a listener and a clock").WithHelp("set Dir, Listener and Clock")
+	if opt.Listener == nil || opt.Clock == nil {
+		return nil, sim.Errorf(sim.Invalid, "the registry needs a listener and a clock").WithHelp("set Listener and Clock")
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -66,36 +52,14 @@ func Open(ctx context.Context, opt Options) (*Registry, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	if err := os.MkdirAll(opt.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("open registry: %w", err)
-	}
-	if err := sweep(opt.Dir); err != nil {
-		return nil, fmt.Errorf("open registry: %w", err)
-	}
-	blobs := ggcr.NewDiskBlobHandler(opt.Dir)
-	put, ok := blobs.(ggcr.BlobPutHandler)
-	if !ok {
-		return nil, sim.Errorf(sim.Internal, "the blob handler %T cannot store blobs", blobs)
-	}
 	r := &Registry{
 		opt:     opt,
-		blobs:   put,
-		oci:     ggcr.New(ggcr.WithBlobHandler(blobs), ggcr.Logger(slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug))),
+		vendor:  catalogue{repositories: map[string]map[string]*publication{}},
 		tokens:  map[string]Token{},
-		charts:  map[string]*chart{},
 		refused: map[string]time.Time{},
 	}
 	r.web = web.New(r, opt.Listener, opt.TLS, opt.Log)
 	return r, nil
-}
-
-// sweep removes what blob writes left that a crash cut short.
-func sweep(dir string) error {
-	left, err := filepath.Glob(filepath.Join(dir, "upload-*")) // go-containerregistry's name for temporary files
-	for _, f := range left {
-		err = errors.Join(err, os.Remove(f))
-	}
-	return err
 }
 
 // Serve answers requests until ctx is done and then returns nil.

@@ -59,7 +59,7 @@ func start(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	f.Registry, err = registry.Open(t.Context(), registry.Options{
-		Dir: filepath.Join(dir, "blobs"), Listener: ln, TLS: ca.ServerTLS("localhost"), Clock: c, Bus: f.bus, Faults: f.faults,
+		Listener: ln, TLS: ca.ServerTLS("localhost"), Clock: c, Bus: f.bus, Faults: f.faults,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func TestHelmLogsInAndPullsTheChart(t *testing.T) {
 	f := start(t)
 	chart := archive(t, "15.1.0", "")
 	for range 2 { // idempotent
-		if err := f.Push(t.Context(), repository, "15.1.0", chart); err != nil {
+		if err := f.PublishChart(repository, "15.1.0", chart); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -144,7 +144,7 @@ func TestHelmLogsInAndPullsTheChart(t *testing.T) {
 	if !bytes.Equal(got.Chart.Data, chart) || got.Chart.Meta.Name != "dpe" || got.Chart.Meta.Version != "15.1.0" {
 		t.Errorf("pulled %d bytes of %s %s, want the %d that were pushed", len(got.Chart.Data), got.Chart.Meta.Name, got.Chart.Meta.Version, len(chart))
 	}
-	if err := f.Push(t.Context(), repository, "15.3.0", archive(t, "15.3.0", "")); err != nil {
+	if err := f.PublishChart(repository, "15.3.0", archive(t, "15.3.0", "")); err != nil {
 		t.Fatal(err)
 	}
 	tags, err := c.Tags(f.host + "/" + repository)
@@ -165,7 +165,7 @@ func TestHelmLogsInAndPullsTheChart(t *testing.T) {
 func TestAWrongOrWithdrawnTokenIsRefusedInHelmsWords(t *testing.T) {
 	t.Parallel()
 	f := start(t)
-	if err := f.Push(t.Context(), repository, "15.1.0", archive(t, "15.1.0", "")); err != nil {
+	if err := f.PublishChart(repository, "15.1.0", archive(t, "15.1.0", "")); err != nil {
 		t.Fatal(err)
 	}
 	ref := f.host + "/" + repository + ":15.1.0"
@@ -225,7 +225,7 @@ func TestTokensPullOnly(t *testing.T) {
 		{http.MethodDelete, "/v2/" + repository + "/manifests/15.1.0", true, 403, "DENIED"},
 		{http.MethodPost, "/v2/" + repository + "/blobs/uploads/", true, 403, "DENIED"},
 		{http.MethodGet, "/v2/" + repository + "/manifests/none", true, 404, "NAME_UNKNOWN"},
-		{http.MethodGet, "/v2/" + repository + "/blobs/sha256:..", true, 400, "NAME_INVALID"},
+		{http.MethodGet, "/v2/" + repository + "/blobs/sha256:..", true, 400, "DIGEST_INVALID"},
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), x.method, "https://"+f.host+x.path, nil)
 		if err != nil {
@@ -262,7 +262,7 @@ func TestPushMakesWhatHelmPushMakes(t *testing.T) {
 	t.Parallel()
 	f := start(t)
 	chart := archive(t, "15.1.0", "x")
-	if err := f.Push(t.Context(), repository, "15.1.0", chart); err != nil {
+	if err := f.PublishChart(repository, "15.1.0", chart); err != nil {
 		t.Fatal(err)
 	}
 	other := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))))
@@ -313,7 +313,7 @@ func TestPushRefusesWhatIsNotThatChart(t *testing.T) {
 		repository, version string
 		chart               []byte
 	}{{repository, "15.3.0", good}, {"charts/other", "15.1.0", good}, {"Charts/dpe", "15.1.0", good}, {repository, "15.1.0", []byte("no chart")}} {
-		if err := f.Push(t.Context(), x.repository, x.version, x.chart); sim.KindOf(err) != sim.Invalid {
+		if err := f.PublishChart(x.repository, x.version, x.chart); sim.KindOf(err) != sim.Invalid {
 			t.Errorf("%s %s: got %v, want Invalid", x.repository, x.version, err)
 		}
 	}
@@ -328,7 +328,7 @@ func TestAnotherArchiveTakesOverTheTag(t *testing.T) {
 	t.Parallel()
 	f := start(t)
 	for _, salt := range []string{"one", "two"} {
-		if err := f.Push(t.Context(), repository, "15.1.0", archive(t, "15.1.0", salt)); err != nil {
+		if err := f.PublishChart(repository, "15.1.0", archive(t, "15.1.0", salt)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -341,7 +341,7 @@ func TestAnotherArchiveTakesOverTheTag(t *testing.T) {
 func TestAnArmedFaultLooksLikeAnOutage(t *testing.T) {
 	t.Parallel()
 	f := start(t)
-	if err := f.Push(t.Context(), repository, "15.1.0", archive(t, "15.1.0", "")); err != nil {
+	if err := f.PublishChart(repository, "15.1.0", archive(t, "15.1.0", "")); err != nil {
 		t.Fatal(err)
 	}
 	err := f.faults.Arm(fault.Fault{Name: "down", Point: "registry.pull", Match: fault.Scope{DPE: "finance"}, Err: sim.Errorf(sim.Unavailable, "down")})

@@ -24,6 +24,8 @@ type Config struct {
 	Seed        uint64 // of the run's draws
 	DataDir     string // where state is kept; empty: a temporary directory that Close removes
 
+	ImageBinaries []string // dpesim programs for Linux that the engine's image is made of, beside the running one
+
 	Nodes  []cluster.Node // of the in-process cluster; nil: its default
 	Source netip.Addr     // public address of the customer's egress, as the cloud sees it
 

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/dpesim/dpesim/dpe/chart"
+	"github.com/dpesim/dpesim/dpe/image"
 	"github.com/dpesim/dpesim/portal"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/clock"
@@ -41,6 +41,7 @@ type Stack struct {
 	egress   *edge.Egress
 	proxy    *edge.Proxy
 	registry *registry.Registry
+	images   *image.Builder
 	clouds   *environments
 	cluster  *cluster.Cluster
 	portal   *portal.Portal
@@ -127,46 +128,6 @@ func (s *Stack) openProxy(ctx context.Context) (err error) {
 	}
 	return s.group.Add(life.Service{Name: "proxy", Serve: s.proxy.Serve, Close: s.proxy.Close})
 }
-
-// openRegistry opens the registry under its own name and under localhost, which every program can resolve, and publishes
-// the charts of all releases in it.
-func (s *Stack) openRegistry(ctx context.Context) error {
-	dir, err := s.dir.dir("registry")
-	if err != nil {
-		return err
-	}
-	const alias = "localhost"
-	ln, err := s.edge.Listen(s.hostOfRegistry(), "", alias)
-	if err != nil {
-		return err
-	}
-	s.registry, err = registry.Open(ctx, registry.Options{
-		Dir: dir, Listener: ln, TLS: s.ca.ServerTLS(s.hostOfRegistry(), alias),
-		Clock: s.config.Clock, Bus: s.bus, Faults: s.faults, Log: s.log(sim.PartRegistry),
-	})
-	if err != nil {
-		return errors.Join(err, ln.Close())
-	}
-	if err := s.group.Add(life.Service{Name: "registry", Serve: s.registry.Serve, Close: s.registry.Close}); err != nil {
-		return err
-	}
-	for _, r := range chart.Releases() {
-		archive, err := chart.Archive(r)
-		if err != nil {
-			return fmt.Errorf("package the chart of %s: %w", r, err)
-		}
-		if err := s.registry.Push(ctx, chartRepository, string(r), archive); err != nil {
-			return fmt.Errorf("publish the chart of %s: %w", r, err)
-		}
-	}
-	return nil
-}
-
-// hostOfRegistry is the registry's own name; it answers to localhost too.
-func (s *Stack) hostOfRegistry() string { return "registry." + s.config.Domain }
-
-// chartRepository is where the registry holds the chart.
-const chartRepository = "charts/" + chart.Name
 
 func (s *Stack) openEnvironments(context.Context) error {
 	s.clouds = &environments{stack: s, open: map[sim.EnvironmentID]*environment{}}
