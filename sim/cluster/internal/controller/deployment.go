@@ -27,6 +27,9 @@ const (
 	revisionKey        = "deployment.kubernetes.io/revision"
 	revisionHistoryKey = "deployment.kubernetes.io/revision-history"
 	lastAppliedKey     = "kubectl.kubernetes.io/last-applied-configuration"
+	// What a set was last scaled for: by these a change of the Deployment's size is told from a step of its rollout.
+	desiredKey = "deployment.kubernetes.io/desired-replicas"
+	ceilingKey = "deployment.kubernetes.io/max-replicas"
 )
 
 // deployments rolls each Deployment's template out over its ReplicaSets.
@@ -113,7 +116,12 @@ func (c *deployments) read(ctx context.Context, d *appsv1.Deployment) (*rollout,
 	r := &rollout{d: d}
 	for i := range list.Items {
 		s := &list.Items[i]
-		if !metav1.IsControlledBy(s, d) {
+		if metav1.GetControllerOf(s) == nil && s.DeletionTimestamp == nil && d.DeletionTimestamp == nil {
+			if s, err = c.adoptSet(ctx, d, s); err != nil {
+				return nil, err
+			}
+		}
+		if s == nil || !metav1.IsControlledBy(s, d) {
 			continue
 		}
 		if sameTemplate(&s.Spec.Template, &d.Spec.Template) && (r.next == nil || s.CreationTimestamp.Before(&r.next.CreationTimestamp)) {
@@ -136,6 +144,18 @@ func (c *deployments) read(ctx context.Context, d *appsv1.Deployment) (*rollout,
 	return r, nil
 }
 
+// adoptSet makes d the controller of a set that its selector finds and that nobody controls: one that an earlier Deployment
+// left as an orphan. Nil without an error means that it is gone.
+func (c *deployments) adoptSet(ctx context.Context, d *appsv1.Deployment, s *appsv1.ReplicaSet) (*appsv1.ReplicaSet, error) {
+	next := s.DeepCopy()
+	next.OwnerReferences = append(next.OwnerReferences, *metav1.NewControllerRef(d, appsv1.SchemeGroupVersion.WithKind("Deployment")))
+	next, err := c.client.AppsV1().ReplicaSets(s.Namespace).Update(ctx, next, metav1.UpdateOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // gone is no error, see above
+	}
+	return next, err
+}
+
 // sameTemplate compares two pod templates but for the hash that this controller adds.
 func sameTemplate(a, b *corev1.PodTemplateSpec) bool {
 	x, y := a.DeepCopy(), b.DeepCopy()
@@ -155,7 +175,7 @@ func revisionOf(o metav1.Object) int {
 // step does what can be done now.
 func (c *deployments) step(ctx context.Context, r *rollout) error {
 	n := ptr.Deref(r.d.Spec.Replicas, 1)
-	if r.d.Spec.Paused {
+	if r.d.Spec.Paused || resized(r, n) {
 		return c.resize(ctx, r, n)
 	}
 	if r.d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {
@@ -201,14 +221,35 @@ func wanted(sets []*appsv1.ReplicaSet) (n int32) {
 	return n
 }
 
-// resize brings a paused Deployment to n replicas without rolling anything out: its newest set that has pods takes the
-// difference.
+// resized tells whether a set that has pods was scaled for another size of the Deployment than n.
+func resized(r *rollout, n int32) bool {
+	return slices.ContainsFunc(r.all(), func(s *appsv1.ReplicaSet) bool {
+		desired, said := s.Annotations[desiredKey]
+		return said && ptr.Deref(s.Spec.Replicas, 1) > 0 && desired != strconv.Itoa(int(n))
+	})
+}
+
+// resize brings a Deployment to n replicas without taking its rollout any further: its sets keep their shares.
 func (c *deployments) resize(ctx context.Context, r *rollout, n int32) error {
-	all := r.all()
-	total := wanted(all)
-	for _, s := range slices.Backward(all) {
-		if have := ptr.Deref(s.Spec.Replicas, 1); have > 0 || len(all) == 1 {
-			return c.scale(ctx, r, s, max(0, have+n-total))
+	sets := []set{{}} // no new set yet
+	if r.next != nil {
+		sets[0] = setOf(r.next)
+	}
+	for _, s := range r.old {
+		sets = append(sets, setOf(s))
+	}
+	b := bounds{}
+	if r.d.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType {
+		b = boundsOf(r.d.Spec.Strategy.RollingUpdate, n)
+	}
+	plan := share(n, b.surge, sets)
+	for _, s := range r.all() {
+		to, ok := plan[s.Name]
+		if !ok {
+			to = ptr.Deref(s.Spec.Replicas, 1)
+		}
+		if err := c.scale(ctx, r, s, to); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -266,7 +307,7 @@ func (c *deployments) ensureNext(ctx context.Context, r *rollout) error {
 func (c *deployments) annotate(d *appsv1.Deployment, s *appsv1.ReplicaSet, revision int) bool {
 	before := maps.Clone(s.Annotations)
 	for k, v := range d.Annotations {
-		if k != revisionKey && k != revisionHistoryKey && k != lastAppliedKey {
+		if !slices.Contains([]string{revisionKey, revisionHistoryKey, lastAppliedKey, desiredKey, ceilingKey}, k) {
 			metav1.SetMetaDataAnnotation(&s.ObjectMeta, k, v)
 		}
 	}
@@ -303,6 +344,7 @@ func (c *deployments) make(ctx context.Context, r *rollout, revision int) (*apps
 		},
 	}
 	c.annotate(r.d, s, revision)
+	sizeFor(r.d, s)
 	made, err := c.client.AppsV1().ReplicaSets(s.Namespace).Create(ctx, s, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		r.d.Status.CollisionCount = new(ptr.Deref(r.d.Status.CollisionCount, 0) + 1)
@@ -334,18 +376,21 @@ func templateHash(t *corev1.PodTemplateSpec, collisions *int32) (string, error) 
 // scale sets how many replicas a set shall have.
 func (c *deployments) scale(ctx context.Context, r *rollout, s *appsv1.ReplicaSet, to int32) error {
 	from := ptr.Deref(s.Spec.Replicas, 1)
-	if from == to {
-		return nil
-	}
 	c.trail.Lock()
 	defer c.trail.Unlock()
 	next := s.DeepCopy()
 	next.Spec.Replicas = &to
+	if !sizeFor(r.d, next) && from == to {
+		return nil
+	}
 	next, err := c.client.AppsV1().ReplicaSets(s.Namespace).Update(ctx, next, metav1.UpdateOptions{})
 	if err != nil {
 		return err
 	}
 	*s = *next
+	if from == to {
+		return nil
+	}
 	direction := "up"
 	if to < from {
 		direction = "down"
@@ -357,6 +402,18 @@ func (c *deployments) scale(ctx context.Context, r *rollout, s *appsv1.ReplicaSe
 		"deployment": r.d.Name, "replica_set": s.Name, "from": strconv.Itoa(int(from)), "to": strconv.Itoa(int(to)),
 	})
 	return nil
+}
+
+// sizeFor notes on s what size of d it is scaled for, and tells whether that is news.
+func sizeFor(d *appsv1.Deployment, s *appsv1.ReplicaSet) bool {
+	n, b := ptr.Deref(d.Spec.Replicas, 1), bounds{}
+	if d.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType {
+		b = boundsOf(d.Spec.Strategy.RollingUpdate, n)
+	}
+	before := maps.Clone(s.Annotations)
+	metav1.SetMetaDataAnnotation(&s.ObjectMeta, desiredKey, strconv.Itoa(int(n)))
+	metav1.SetMetaDataAnnotation(&s.ObjectMeta, ceilingKey, strconv.Itoa(int(n+b.surge)))
+	return !maps.Equal(before, s.Annotations)
 }
 
 // tidy deletes the oldest empty sets past the revision history limit, once a rollout is complete.

@@ -3,6 +3,7 @@ package controller
 import (
 	"cmp"
 	"slices"
+	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -15,6 +16,7 @@ type set struct {
 	wanted    int32 // spec.replicas
 	available int32 // status.availableReplicas
 	existing  int32 // status.replicas: more than wanted while its controller has yet to delete some
+	ceiling   int32 // the most pods that the Deployment allowed when the set was last scaled; 0: unknown
 }
 
 // sureOf gives how many replicas of s stay available whatever its controller still has to do: victims are chosen among
@@ -95,7 +97,86 @@ func roll(n int32, b bounds, sets []set) map[string]int32 {
 	return out
 }
 
+// share decides how many replicas each set shall have when a Deployment becomes one of n replicas in the middle of a
+// rollout: each set grows or shrinks in proportion, so that what a bad new version takes stays small. The new set is first,
+// the old ones are oldest first; sets that keep what they have may be left out. Source: Kubernetes, "Deployments",
+// proportional scaling; what rounding leaves goes to the largest set.
+func share(n, surge int32, sets []set) map[string]int32 {
+	var used []set
+	var total, crowd int32
+	for _, s := range sets {
+		if s.name != "" && s.wanted > 0 {
+			used = append(used, s)
+		}
+		total += s.wanted
+		crowd += max(s.wanted, s.existing)
+	}
+	out := map[string]int32{}
+	switch next := sets[0]; {
+	case len(used) == 1:
+		out[used[0].name] = n
+		return out
+	case len(used) == 0 && next.name != "":
+		out[next.name] = n
+		return out
+	case len(used) == 0:
+		if len(sets) > 1 { // the latest of the old
+			out[sets[len(sets)-1].name] = n
+		}
+		return out
+	case next.wanted == n && next.available == n: // the rollout is all but over
+		for _, s := range sets[1:] {
+			out[s.name] = 0
+		}
+		return out
+	}
+	allowed := n + surge
+	if n == 0 {
+		allowed = 0
+	}
+	change := allowed - total
+	if change > 0 {
+		change = max(0, allowed-crowd)
+	}
+	slices.SortStableFunc(used, func(a, b set) int { return cmp.Compare(b.wanted, a.wanted) }) // the new set first among equals
+	if change < 0 {
+		slices.SortStableFunc(used, func(a, b set) int {
+			return cmp.Or(cmp.Compare(b.wanted, a.wanted), cmp.Compare(number(a.name == sets[0].name), number(b.name == sets[0].name)))
+		})
+	}
+	var done int32
+	for _, s := range used {
+		part := part(s, n, allowed, total)
+		if change > 0 {
+			part = min(max(0, part), change-done)
+		} else {
+			part = max(min(0, part), change-done)
+		}
+		out[s.name] = s.wanted + part
+		done += part
+	}
+	first := used[0].name
+	out[first] = max(0, out[first]+change-done)
+	return out
+}
+
+// part gives by how much s would change if its share stayed the same, rounded.
+func part(s set, n, allowed, total int32) int32 {
+	if n == 0 {
+		return -s.wanted
+	}
+	before := s.ceiling
+	if before == 0 {
+		before = total
+	}
+	return (2*s.wanted*allowed+before)/(2*before) - s.wanted
+}
+
 // setOf reads a ReplicaSet.
 func setOf(r *appsv1.ReplicaSet) set {
-	return set{name: r.Name, wanted: ptr.Deref(r.Spec.Replicas, 1), available: r.Status.AvailableReplicas, existing: r.Status.Replicas}
+	s := set{name: r.Name, wanted: ptr.Deref(r.Spec.Replicas, 1), available: r.Status.AvailableReplicas, existing: r.Status.Replicas}
+	if n, err := strconv.ParseInt(r.Annotations[ceilingKey], 10, 32); err == nil && n > 0 {
+		s.ceiling = int32(n)
+	}
+	return s
 }

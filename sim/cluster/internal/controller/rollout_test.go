@@ -73,6 +73,44 @@ func sum(sets []set) (wanted, sure int32) {
 	return wanted, sure
 }
 
+// Whatever the sizes, sharing gives as many replicas as it may, and leaves no set with less than none.
+func TestShareKeepsToTheWholeAndToProportions(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		was, n := rapid.Int32Range(1, 20).Draw(t, "was"), rapid.Int32Range(0, 40).Draw(t, "n")
+		surge := rapid.Int32Range(0, 5).Draw(t, "surge")
+		next := rapid.Int32Range(1, was+surge-1+1).Draw(t, "next")
+		sets := []set{{name: "new", wanted: next, ceiling: was + surge}, {name: "old", wanted: was + surge - next, ceiling: was + surge}}
+		for i := range sets {
+			sets[i].existing = sets[i].wanted
+		}
+		plan := share(n, surge, sets)
+		var total int32
+		for _, s := range sets {
+			to, ok := plan[s.name]
+			if !ok {
+				to = s.wanted
+			}
+			if to < 0 {
+				t.Fatalf("%d replicas: %v", to, plan)
+			}
+			total += to
+		}
+		want := n + surge
+		if n == 0 || sets[1].wanted == 0 {
+			want = n
+		}
+		if total != want {
+			t.Fatalf("%d replicas, want %d: %v of %+v", total, want, plan, sets)
+		}
+	})
+	// The example of Kubernetes' own documentation: 10 replicas in a rollout of 8 old and 5 new become 15.
+	got := share(15, 3, []set{{name: "new", wanted: 5, existing: 5, ceiling: 13}, {name: "old", wanted: 8, existing: 8, available: 8, ceiling: 13}})
+	if got["new"] != 7 || got["old"] != 11 {
+		t.Errorf("shares = %v, want 7 and 11", got)
+	}
+}
+
 func TestBoundsAreRoundedAsKubernetesRoundsThem(t *testing.T) {
 	t.Parallel()
 	percent := func(surge, unavailable string) *appsv1.RollingUpdateDeployment {
