@@ -20,10 +20,11 @@ func podRules() rules {
 	}
 }
 
-// podCreated does what the admission of a real cluster does: every pod has a service account.
+// podCreated does what the admission of a real cluster does: every pod has a service account, and outlasts short outages.
 func podCreated(p *corev1.Pod) {
 	fill(&p.Spec.ServiceAccountName, "default")
 	p.Spec.DeprecatedServiceAccount = p.Spec.ServiceAccountName
+	tolerateOutages(p)
 	p.Status = corev1.PodStatus{Phase: corev1.PodPending, QOSClass: qosClass(p)}
 }
 

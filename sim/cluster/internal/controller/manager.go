@@ -1,5 +1,5 @@
-// Package controller holds the controllers that an operator of an engine meets: Deployment, ReplicaSet, scheduler,
-// garbage collection, namespaces, service accounts, volumes, orphaned pods.
+// Package controller holds the controllers that an operator of an engine meets: Deployment, ReplicaSet, Job, scheduler,
+// volumes, endpoints, life and taints of nodes, disruption budgets, autoscalers, namespaces, garbage.
 //
 // They speak client-go to a rest.Config. Informers say when something may have to be done; what is to be done is decided
 // on a live read, so that no stale cache makes a pod too many. Each is small on purpose: see DESIGN.md of sim/cluster for
@@ -43,6 +43,7 @@ type Manager struct {
 	clock     *clock.Clock
 	trail     *trail.Trail
 	log       *slog.Logger
+	ca        []byte // of the API server, PEM
 	ready     chan struct{}
 	loops     []*loop
 }
@@ -59,7 +60,8 @@ func New(o Options) (*Manager, error) {
 	}
 	return &Manager{
 		client: client, discovery: client.Discovery(), metadata: meta, informers: informers.NewSharedInformerFactory(client, 0),
-		events: record.New(client, o.Clock, o.Log), clock: o.Clock, trail: o.Trail, log: o.Log, ready: make(chan struct{}),
+		events: record.New(client, o.Clock, o.Log), clock: o.Clock, trail: o.Trail, log: o.Log,
+		ca: o.Config.CAData, ready: make(chan struct{}),
 	}, nil
 }
 
@@ -90,7 +92,8 @@ func (m *Manager) Run(ctx context.Context) error {
 		inventory.factory.Shutdown()
 	}()
 	for _, add := range []func() error{
-		m.addDeployments, m.addReplicaSets, m.addJobs, m.addScheduler, m.addVolumes, m.addServiceAccounts, m.addPodCollector,
+		m.addDeployments, m.addReplicaSets, m.addJobs, m.addScheduler, m.addVolumes, m.addEndpoints,
+		m.addNodeLife, m.addEvictions, m.addBudgets, m.addScalers, m.addServiceAccounts, m.addPodCollector,
 		func() error { return m.addNamespaces(inventory) },
 		func() error { m.addCollector(inventory); return inventory.connect() },
 	} {
