@@ -35,6 +35,7 @@ func (f *stackFlags) add(cmd *cobra.Command) {
 	fl.Uint64Var(&f.config.Seed, "seed", f.config.Seed, "seed of ids, jitter and probabilities")
 	fl.StringVar(&f.config.DataDir, "data", "", "directory that keeps the state (default: a temporary one)")
 	fl.StringArrayVar(&f.config.ImageBinaries, "image-binary", nil, "dpesim program for Linux to make the engine's image of, beside the running one; may be repeated, one for each architecture")
+	fl.Var(&nodesFlag{&f.config.Nodes}, "nodes", "nodes of the cluster: a number, or number x CPU, memory, disk as 2x4cpu,16Gi,500Gi; join different ones by + (default 3)")
 	fl.StringVar(&f.log, "log", "warn", "log level on stderr: debug, info, warn or error")
 }
 

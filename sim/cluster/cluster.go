@@ -28,15 +28,6 @@ import (
 // PointOOM can be made to fail: a container of the DPE is then killed as if it had used more memory than its limit.
 const PointOOM = node.PointOOM
 
-// Node is a node of the cluster: a name and what pods may request of it, as Kubernetes quantities.
-type Node = node.Node
-
-// DefaultNodes is what a cluster has unless told otherwise: room for five replicas of the largest tier and the one more
-// that a rolling update needs.
-func DefaultNodes() []Node {
-	return []Node{{Name: "dpesim-node-1", CPU: "4", Memory: "16Gi"}, {Name: "dpesim-node-2", CPU: "4", Memory: "16Gi"}}
-}
-
 // Options say how a cluster is opened. Runtime, Clock, Draw and Log are required.
 type Options struct {
 	Addr    string   // where the API server listens; "": loopback, a free port, the one of the last run in Dir if possible

@@ -117,7 +117,9 @@ func TestFailingJobBacksOffAndGivesUp(t *testing.T) {
 func TestJobMissesItsDeadlineAndGoesWhenItsTimeIsOver(t *testing.T) {
 	t.Parallel()
 	r := open(t, frozen)
-	r.job(t, "slow", "v1", func(s *batchv1.JobSpec) { s.ActiveDeadlineSeconds, s.TTLSecondsAfterFinished = new(int64(60)), new(int32(100)) })
+	r.job(t, "slow", "v1", func(s *batchv1.JobSpec) {
+		s.ActiveDeadlineSeconds, s.TTLSecondsAfterFinished = new(int64(60)), new(int32(100))
+	})
 	r.until(t, "active", func() bool { s := r.getJob(t, "slow").Status; return s.Active == 1 && *s.Ready == 1 })
 	pod := r.podsOfJob(t, "slow")[0].Name
 	r.advance(t, 59*time.Second)
@@ -172,7 +174,9 @@ func TestSuspendedJobWaits(t *testing.T) {
 func TestIndexedJobIsRefusedInWords(t *testing.T) {
 	t.Parallel()
 	r := open(t)
-	r.job(t, "work", "once", func(s *batchv1.JobSpec) { s.CompletionMode, s.Completions = new(batchv1.IndexedCompletion), ptr.To[int32](2) })
+	r.job(t, "work", "once", func(s *batchv1.JobSpec) {
+		s.CompletionMode, s.Completions = new(batchv1.IndexedCompletion), ptr.To[int32](2)
+	})
 	r.until(t, "Unsupported", r.hasEvent(t, "work", "Unsupported", "completion mode Indexed is not supported"))
 }
 

@@ -34,7 +34,7 @@ func TestUndersizedClusterSaysSoAndRecovers(t *testing.T) {
 	sized("first", 3)
 	r.rolledOut(t, "first")
 	sized("second", 1)
-	why := "0/2 nodes are available: 1 Insufficient memory, 2 Insufficient cpu."
+	why := "0/2 nodes are available: 1 Insufficient memory, 2 Insufficient cpu. preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod."
 	r.until(t, "unschedulable", func() bool {
 		for _, p := range r.pods(t, "second") {
 			for _, c := range p.Status.Conditions {
@@ -48,23 +48,6 @@ func TestUndersizedClusterSaysSoAndRecovers(t *testing.T) {
 	r.until(t, "FailedScheduling", r.hasEvent(t, r.pods(t, "second")[0].Name, "FailedScheduling", why))
 	r.patch(t, "first", `{"spec":{"replicas":2}}`)
 	r.rolledOut(t, "second")
-}
-
-func TestCordonedNodeGetsNoPods(t *testing.T) {
-	t.Parallel()
-	r := open(t)
-	for _, n := range cluster.DefaultNodes()[:1] {
-		if _, err := r.CoreV1().Nodes().Patch(t.Context(), n.Name, types.MergePatchType, []byte(`{"spec":{"unschedulable":true}}`), metav1.PatchOptions{}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	r.create(t, deployment("web", "v1", 3, 1, 0))
-	r.rolledOut(t, "web")
-	for _, p := range r.pods(t, "web") {
-		if p.Spec.NodeName != cluster.DefaultNodes()[1].Name {
-			t.Errorf("%s runs on %s", p.Name, p.Spec.NodeName)
-		}
-	}
 }
 
 func TestDeletedNamespaceTakesEverythingWithIt(t *testing.T) {

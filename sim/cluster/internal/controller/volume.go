@@ -3,23 +3,30 @@ package controller
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/component-helpers/storage/volume"
 
 	"github.com/dpesim/dpesim/sim/cluster/internal/record"
 )
 
 const (
 	// className is the storage class of a claim that names none; scratchDriver makes its volumes: directories of the node
-	// agent. Sizes are noted and not enforced.
+	// agent, each counted against the disk of the node that its first pod runs on.
 	className     = "standard"
 	scratchDriver = "dpesim.dev/scratch"
 	// defaultClassKey marks the default class. Source: Kubernetes, "Storage Classes".
 	defaultClassKey = "storageclass.kubernetes.io/is-default-class"
+	// claimPeriod is how often a claim that waits is told of again. Source: kube-controller-manager, pvclaimbinder-sync-period.
+	claimPeriod = 15 * time.Second
+
+	waitingForProvisioner = "Waiting for a volume to be created either by the external provisioner '%s' or manually by the system administrator. If volume creation is delayed, please verify that the provisioner is running and correctly registered."
 )
 
 // volumes makes the claims of ephemeral volumes, and the volumes of claims.
@@ -42,7 +49,7 @@ func (m *Manager) addVolumes() error {
 		on(core.Pods().Informer(), func(o metav1.Object) { c.pods.add(keyOf(o)) }),
 		on(claims, func(o metav1.Object) {
 			c.claims.add(keyOf(o))
-			c.released.add("pvc-" + string(o.GetUID()))
+			c.released.add(volumeNameOf(o.GetUID()))
 		}),
 		on(core.PersistentVolumes().Informer(), func(o metav1.Object) { c.released.add(o.GetName()) }),
 		on(m.informers.Storage().V1().StorageClasses().Informer(), func(metav1.Object) {
@@ -60,7 +67,7 @@ func (m *Manager) addVolumes() error {
 
 // ensureClass makes the default storage class, as every managed cluster has one.
 func (c *volumes) ensureClass(ctx context.Context, name string) error {
-	reclaim, mode := corev1.PersistentVolumeReclaimDelete, storagev1.VolumeBindingImmediate
+	reclaim, mode := corev1.PersistentVolumeReclaimDelete, storagev1.VolumeBindingWaitForFirstConsumer
 	_, err := c.client.StorageV1().StorageClasses().Create(ctx, &storagev1.StorageClass{
 		ObjectMeta:  metav1.ObjectMeta{Name: name, Annotations: map[string]string{defaultClassKey: "true"}},
 		Provisioner: scratchDriver, ReclaimPolicy: &reclaim, VolumeBindingMode: &mode,
@@ -125,10 +132,30 @@ func (c *volumes) syncClaim(ctx context.Context, key string) error {
 	if err != nil || class == nil {
 		return err
 	}
+	node := claim.Annotations[volume.AnnSelectedNode]
+	if delayed := class.VolumeBindingMode != nil && *class.VolumeBindingMode == storagev1.VolumeBindingWaitForFirstConsumer; !delayed {
+		node = ""
+	} else if node == "" && claim.Spec.VolumeName == "" {
+		if p := c.waitingPod(claim); p != nil {
+			c.events.Normal(c.from, claim, "WaitForPodScheduled", "waiting for pod %s to be scheduled", p.Name)
+		} else {
+			c.events.Normal(c.from, claim, "WaitForFirstConsumer", "waiting for first consumer to be created before binding")
+		}
+		c.claims.addAfter(key, claimPeriod)
+		return nil
+	}
+	if class.Provisioner != scratchDriver {
+		c.events.Normal(c.from, claim, "ExternalProvisioning", waitingForProvisioner, class.Provisioner)
+		c.claims.addAfter(key, claimPeriod)
+		return nil
+	}
 	size := claim.Spec.Resources.Requests[corev1.ResourceStorage]
 	capacity := corev1.ResourceList{corev1.ResourceStorage: size}
 	if claim.Spec.VolumeName == "" {
-		v, err := c.client.CoreV1().PersistentVolumes().Create(ctx, c.volume(claim, class, capacity), metav1.CreateOptions{})
+		c.events.Normal(c.from, claim, "ExternalProvisioning", waitingForProvisioner, class.Provisioner)
+		driver := record.Source{Component: scratchDriver}
+		c.events.Normal(driver, claim, "Provisioning", "External provisioner is provisioning volume for claim %q", key)
+		v, err := c.client.CoreV1().PersistentVolumes().Create(ctx, c.volume(claim, class, capacity, node), metav1.CreateOptions{})
 		if err != nil && !apierrors.IsAlreadyExists(err) {
 			return err
 		}
@@ -138,26 +165,26 @@ func (c *volumes) syncClaim(ctx context.Context, key string) error {
 				return err
 			}
 		}
-		claim.Spec.VolumeName, claim.Spec.StorageClassName = volumeName(claim), &class.Name
+		claim.Spec.VolumeName, claim.Spec.StorageClassName = volumeNameOf(claim.UID), &class.Name
+		for k, v := range map[string]string{volume.AnnBindCompleted: "yes", volume.AnnBoundByController: "yes", volume.AnnStorageProvisioner: class.Provisioner} {
+			metav1.SetMetaDataAnnotation(&claim.ObjectMeta, k, v)
+		}
 		if claim, err = claims.Update(ctx, claim, metav1.UpdateOptions{}); err != nil {
 			return err
 		}
-		c.events.Normal(c.from, claim, "ProvisioningSucceeded", "Successfully provisioned volume %s", claim.Spec.VolumeName)
+		c.events.Normal(driver, claim, "ProvisioningSucceeded", "Successfully provisioned volume %s", claim.Spec.VolumeName)
 	}
 	claim.Status.Phase, claim.Status.Capacity, claim.Status.AccessModes = corev1.ClaimBound, capacity, claim.Spec.AccessModes
 	_, err = claims.UpdateStatus(ctx, claim, metav1.UpdateOptions{})
 	return err
 }
 
-func volumeName(claim *corev1.PersistentVolumeClaim) string { return "pvc-" + string(claim.UID) }
+func volumeNameOf(claim types.UID) string { return "pvc-" + string(claim) }
 
 // classOf gives the class that provides for claim. Nil without an error means that the claim stays pending, and that an
 // event says why.
 func (c *volumes) classOf(ctx context.Context, claim *corev1.PersistentVolumeClaim) (*storagev1.StorageClass, error) {
-	name := className
-	if claim.Spec.StorageClassName != nil {
-		name = *claim.Spec.StorageClassName
-	}
+	name := classNameOf(claim)
 	if name == "" {
 		c.events.Normal(c.from, claim, "FailedBinding", "no persistent volumes available for this claim and no storage class is set")
 		return nil, nil
@@ -170,20 +197,16 @@ func (c *volumes) classOf(ctx context.Context, claim *corev1.PersistentVolumeCla
 	if err != nil {
 		return nil, err
 	}
-	if class.Provisioner != scratchDriver {
-		c.events.Normal(c.from, claim, "ExternalProvisioning", "Waiting for a volume to be created either by the external provisioner '%s' or manually by the system administrator. If volume creation is delayed, please verify that the provisioner is running and correctly registered.", class.Provisioner)
-		return nil, nil
-	}
 	return class, nil
 }
 
-func (c *volumes) volume(claim *corev1.PersistentVolumeClaim, class *storagev1.StorageClass, capacity corev1.ResourceList) *corev1.PersistentVolume {
+func (c *volumes) volume(claim *corev1.PersistentVolumeClaim, class *storagev1.StorageClass, capacity corev1.ResourceList, node string) *corev1.PersistentVolume {
 	mode := corev1.PersistentVolumeFilesystem
 	return &corev1.PersistentVolume{
-		ObjectMeta: metav1.ObjectMeta{Name: volumeName(claim), Annotations: map[string]string{"pv.kubernetes.io/provisioned-by": scratchDriver}},
+		ObjectMeta: metav1.ObjectMeta{Name: volumeNameOf(claim.UID), Annotations: map[string]string{volume.AnnDynamicallyProvisioned: scratchDriver}},
 		Spec: corev1.PersistentVolumeSpec{
 			Capacity: capacity, AccessModes: claim.Spec.AccessModes, PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimDelete,
-			StorageClassName: class.Name, VolumeMode: &mode,
+			StorageClassName: class.Name, VolumeMode: &mode, NodeAffinity: onNode(node),
 			ClaimRef: &corev1.ObjectReference{
 				APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: claim.Namespace, Name: claim.Name, UID: claim.UID,
 			},
