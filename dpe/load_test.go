@@ -13,6 +13,7 @@ import (
 	"helm.sh/helm/v4/pkg/chart/common"
 	"helm.sh/helm/v4/pkg/chart/common/util"
 	"helm.sh/helm/v4/pkg/chart/loader"
+	v2loader "helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/engine"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -34,46 +35,54 @@ func chartValues(r sim.Release) chart.Values {
 	}
 }
 
-// pod gives what a kubelet would give to a container of the chart: its environment and its files.
-func pod(t *testing.T, v chart.Values) (map[string]string, fs.FS) {
-	t.Helper()
-	archive, err := chart.Archive(v.Release)
+// render renders the chart of a release as helm does, and gives its documents by file. The error is of the schema or a template.
+func render(tb testing.TB, r sim.Release, values map[string]any) (map[string]string, error) {
+	tb.Helper()
+	archive, err := chart.Archive(r)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	c, err := loader.LoadArchive(bytes.NewReader(archive))
 	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := v.YAML()
-	if err != nil {
-		t.Fatal(err)
-	}
-	values, err := common.ReadValues(text)
-	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	all, err := util.ToRenderValues(c, values, common.ReleaseOptions{Name: "finance", Namespace: "ataccama", IsInstall: true}, common.DefaultCapabilities)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	docs, err := engine.Render(c, all)
+	return engine.Render(c, all)
+}
+
+// generated gives the values that the portal generates, as helm reads them.
+func generated(tb testing.TB, v chart.Values) map[string]any {
+	tb.Helper()
+	text, err := v.YAML()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
+	values, err := common.ReadValues(text)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return values
+}
+
+// pod gives what a kubelet would give to a container of the chart: its environment and its files.
+func pod(tb testing.TB, docs map[string]string) (map[string]string, fs.FS) {
+	tb.Helper()
 	var deployment appsv1.Deployment
 	if err := yaml.UnmarshalStrict([]byte(docs["dpe/templates/deployment.yaml"]), &deployment); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var config corev1.ConfigMap
 	if err := yaml.UnmarshalStrict([]byte(docs["dpe/templates/configmap.yaml"]), &config); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	secrets := map[string]map[string][]byte{}
-	for _, doc := range strings.Split(docs["dpe/templates/secrets.yaml"], "\n---\n") {
+	for doc := range strings.SplitSeq(docs["dpe/templates/secrets.yaml"], "\n---\n") {
 		var secret corev1.Secret
 		if err := yaml.UnmarshalStrict([]byte(doc), &secret); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		secrets[secret.Name] = secret.Data
 	}
@@ -88,7 +97,7 @@ func pod(t *testing.T, v chart.Values) (map[string]string, fs.FS) {
 				for k, s := range config.Data {
 					files[dir+"/"+k] = &fstest.MapFile{Data: []byte(s)}
 				}
-			case vol.Projected != nil:
+			case vol.Name == "secret" && vol.Projected != nil:
 				for _, source := range vol.Projected.Sources {
 					for k, b := range secrets[source.Secret.Name] {
 						files[dir+"/"+k] = &fstest.MapFile{Data: b}
@@ -107,12 +116,21 @@ func pod(t *testing.T, v chart.Values) (map[string]string, fs.FS) {
 	return env, files
 }
 
+func podOf(tb testing.TB, v chart.Values) (map[string]string, fs.FS) {
+	tb.Helper()
+	docs, err := render(tb, v.Release, generated(tb, v))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return pod(tb, docs)
+}
+
 func TestLoadReadsWhatTheChartDelivers(t *testing.T) {
 	t.Parallel()
 	for _, r := range chart.Releases() {
 		t.Run(string(r), func(t *testing.T) {
 			t.Parallel()
-			env, files := pod(t, chartValues(r))
+			env, files := podOf(t, chartValues(r))
 			got, err := dpe.Load(func(k string) string { return env[k] }, files)
 			if err != nil {
 				t.Fatal(err)
@@ -144,7 +162,7 @@ func TestLoadReadsProxiesAndMoreCertificates(t *testing.T) {
 	t.Parallel()
 	v := chartValues("15.3.0")
 	v.CA = nil
-	env, files := pod(t, v)
+	env, files := podOf(t, v)
 	env["HTTPS_PROXY"], env["https_proxy"], env["no_proxy"] = "http://u:p@proxy.corp:3128", "http://other", ".svc"
 	f := files.(fstest.MapFS)
 	for _, name := range []string{"b.crt", "a.pem", "readme.txt", "..data/a.pem"} {
@@ -183,7 +201,7 @@ func TestLoadSaysWhatIsWrong(t *testing.T) {
 	} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()
-			env, files := pod(t, chartValues("15.3.0"))
+			env, files := podOf(t, chartValues("15.3.0"))
 			change(files.(fstest.MapFS))
 			_, err := dpe.Load(func(k string) string { return env[k] }, files)
 			if msg, help := sim.Explain(err); sim.KindOf(err) != sim.Invalid || !strings.Contains(msg, want) || help == "" {
@@ -205,6 +223,64 @@ func FuzzLoad(f *testing.F) {
 			"etc/dpe/config/application.properties": {Data: config}, "etc/dpe/secret/application.properties": {Data: secret},
 		})
 		if err != nil && sim.KindOf(err) != sim.Invalid {
+			t.Fatal(err)
+		}
+	})
+}
+
+// FuzzValues gives any overlay of values to the chart: what passes the schema renders and loads, or fails with a sentence,
+// and never sets a property that is not its own.
+func FuzzValues(f *testing.F) {
+	for _, overlay := range []string{
+		"replicaCount: 3",
+		"licence: {organisation: \"Acme\\nataccama.dpe.slots=99\"}",
+		"licence: {organisation: \"A\\u0085B=C\"}",
+		"licence: {organisation: \"# not a comment\"}",
+		"licence: {expires: \"2027-02-31T00:00:00Z\"}",
+		"dpe: {drivers: [a, b], slots: 64, revision: 1125899906842624}",
+		"dpe: {drivers: []}",
+		"objectStorage: {accessKey: \"a b\"}",
+		"objectStorage: {secretKey: \"=#!\"}",
+		"extraCaCertificates: {a: \"-----BEGIN CERTIFICATE-----\\n{{ fail }}\"}",
+		"extraCaCertificates: \"-----BEGIN CERTIFICATE-----\\r\\n\\t: - &a *b\"",
+		"customJdbcDrivers: {enabled: true, archive: ../x.zip}",
+		"terminationGracePeriodSeconds: 86400",
+		"proxy: null",
+		"extraEnv: [{name: A, value: \"a: b\\n- c\"}]",
+		"podAnnotations: {\"a\": \"x\\n        y: z\"}",
+		"podAnnotations: {\"a: b\\nc\": \"x\"}",
+		"nodeSelector: {\"a: b\": \"{}\"}",
+		"topologySpreadConstraints: [{maxSkew: 1, topologyKey: a, whenUnsatisfiable: ScheduleAnyway}]",
+		"global: {registry: \"mirror:5000/a\"}",
+	} {
+		f.Add(overlay)
+	}
+	f.Fuzz(func(t *testing.T, overlay string) {
+		given := map[string]any{}
+		if yaml.Unmarshal([]byte(overlay), &given) != nil {
+			return
+		}
+		docs, err := render(t, "15.3.0", v2loader.MergeMaps(generated(t, chartValues("15.3.0")), given))
+		if err != nil {
+			for _, bad := range []string{"nil pointer", "panic", "runtime error", "wrong type"} {
+				if strings.Contains(err.Error(), bad) {
+					t.Fatal(err)
+				}
+			}
+			return
+		}
+		env, files := pod(t, docs) // fatal if a value broke out of its place in the YAML
+		_, err = dpe.Load(func(k string) string { return env[k] }, files)
+		if err == nil {
+			return
+		}
+		msg, help := sim.Explain(err)
+		for _, bad := range []string{"is unknown", "stands twice", "is not name=value", "is missing"} {
+			if strings.Contains(msg, bad) {
+				t.Fatal(err)
+			}
+		}
+		if sim.KindOf(err) != sim.Invalid || help == "" {
 			t.Fatal(err)
 		}
 	})

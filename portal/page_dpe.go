@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -208,12 +209,23 @@ func (p *Portal) showInstallation(c echo.Context, upgrade bool) error {
 	}
 	f.Title = title + " of " + d.Name
 	all := commands(row, p.opts.Cloud.Endpoints(env))
+	chosen, err := all.Variant(cmp.Or(api.Variant(c.QueryParam("variant")), api.VariantDirect))
+	if err != nil {
+		return err
+	}
 	view := ui.InstallationPage{
-		Frame: f, DPE: dpeView(d), Upgrade: upgrade,
-		Install: commandViews("install", all.Install), Inspect: commandViews("inspect", all.Inspect), Remove: commandViews("remove", all.Remove),
+		Frame: f, DPE: dpeView(d), Upgrade: upgrade, Installed: len(d.Status.Running) > 0, Explanation: chosen.Explanation,
+		Prepare: commandViews("prepare", chosen.Prepare), Diff: commandViews("diff", chosen.Diff), Install: commandViews("install", chosen.Install),
+		Verify: commandViews("verify", chosen.Verify), Rollback: commandViews("rollback", chosen.Rollback), Uninstall: commandViews("uninstall", chosen.Uninstall),
 	}
 	view.DPE.Status.Steps = false
-	for _, x := range all.Files {
+	for _, x := range all.Requirements {
+		view.Requirements = append(view.Requirements, ui.Requirement{Name: x.Name, Version: x.Version, Explanation: x.Explanation})
+	}
+	for _, x := range all.Variants {
+		view.Variants = append(view.Variants, ui.Option{Value: string(x.Variant), Text: x.Title, Chosen: x.Variant == chosen.Variant})
+	}
+	for _, x := range chosen.Files {
 		view.Files = append(view.Files, ui.File{Name: x.Name, Href: x.Href, Explanation: x.Explanation, Secret: x.Secret})
 	}
 	return page(c, http.StatusOK)(ui.Installation(view))
@@ -256,6 +268,6 @@ func (p *Portal) confirmRemove(c echo.Context, wrong error) error {
 		return err
 	}
 	return page(c, code)(ui.Remove(ui.RemovePage{
-		Frame: f, Label: string(d.Label), Name: d.Name, Replicas: d.Replicas, Uninstall: commands(d, api.Endpoints{}).Remove[0].Command,
+		Frame: f, Label: string(d.Label), Name: d.Name, Replicas: d.Replicas, Uninstall: uninstall(d.Label, api.Endpoints{})[0].Command,
 	}))
 }

@@ -166,11 +166,27 @@ func TestDPEIsAddedWithWhatItNeeds(t *testing.T) {
 		t.Error(cmp.Diff(d, got))
 	}
 	cmds := must(s.Commands(ctx, e.ID, d.Label))(t)
-	if want := "helm upgrade --install finance-warehouse oci://localhost:8443/charts/dpe --version 15.1.0 --namespace dpe --create-namespace -f values.yaml --ca-file ca.pem --wait --timeout 5m"; cmds.Install[1].Command != want {
-		t.Errorf("install command is %s", cmds.Install[1].Command)
+	direct := must(cmds.Variant(api.VariantDirect))(t)
+	if want := "helm upgrade --install finance-warehouse oci://localhost:8443/charts/dpe --version 15.1.0 --namespace dpe -f values.yaml --ca-file ca.pem --create-namespace --wait --timeout 5m"; direct.Install[0].Command != want {
+		t.Errorf("install command is %s", direct.Install[0].Command)
 	}
-	if want := "helm registry login localhost:8443 --username " + x.RegistryUser + " --password-stdin --ca-file ca.pem < registry-token"; cmds.Install[0].Command != want {
-		t.Errorf("login command is %s", cmds.Install[0].Command)
+	if want := "helm registry login localhost:8443 --username " + x.RegistryUser + " --password-stdin --ca-file ca.pem < registry-token"; direct.Prepare[0].Command != want {
+		t.Errorf("login command is %s", direct.Prepare[0].Command)
+	}
+	mirror, own := must(cmds.Variant(api.VariantMirror))(t), must(cmds.Variant(api.VariantPrivateCA))(t)
+	for got, want := range map[string]string{
+		mirror.Install[0].Command: `"oci://$MIRROR/charts/dpe" --version 15.1.0 --namespace dpe -f values.yaml --set global.registry="$MIRROR" --create-namespace`,
+		mirror.Prepare[2].Command: `helm push dpe-15.1.0.tgz "oci://$MIRROR/charts"`,
+		mirror.Prepare[3].Command: `crane copy localhost:8443/images/dpe:15.1.0 "$MIRROR/images/dpe:15.1.0"`,
+		own.Prepare[0].Command:    "cat ca.pem corporate-ca.pem > trusted-ca.pem",
+		own.Diff[0].Command:       "--set-file extraCaCertificates.corporate=corporate-ca.pem --ca-file trusted-ca.pem --skip-tests | kubectl diff --namespace dpe -f -",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %s in %s", want, got)
+		}
+	}
+	if _, err := cmds.Variant("sideways"); sim.KindOf(err) != sim.NotFound {
+		t.Errorf("an unknown variant: %v", err)
 	}
 }
 

@@ -138,16 +138,24 @@ func DPEForm(p DPEFormPage) ([]byte, error) { return render("dpe-form", "layout"
 // LabelFragment renders the label that a name would give; empty: none can be made of it.
 func LabelFragment(label string) ([]byte, error) { return render("dpe-form", "label", label) }
 
-// InstallationPage is the installation commands of a DPE.
+// InstallationPage is the installation commands of a DPE, in one variant.
 type InstallationPage struct {
 	Frame
-	DPE                      DPE
-	Upgrade                  bool // they are shown as upgrade steps
-	Files                    []File
-	Install, Inspect, Remove []Command
+	DPE          DPE
+	Upgrade      bool // they are shown as upgrade steps
+	Installed    bool // it has connected once: there is something to update
+	Requirements []Requirement
+	Variants     []Option
+	Explanation  string // of the chosen variant
+	Files        []File
+
+	Prepare, Diff, Install, Verify, Rollback, Uninstall []Command
 }
 
-// File is a file to download.
+// Requirement is software that an installation needs.
+type Requirement struct{ Name, Version, Explanation string }
+
+// File is a file that the commands read; without Href the reader has it already.
 type File struct {
 	Name, Href, Explanation string
 	Secret                  bool

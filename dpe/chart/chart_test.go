@@ -13,14 +13,19 @@ import (
 	"unicode"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"helm.sh/helm/v4/pkg/action"
 	helmchart "helm.sh/helm/v4/pkg/chart"
 	"helm.sh/helm/v4/pkg/chart/common"
+	"helm.sh/helm/v4/pkg/chart/common/util"
 	"helm.sh/helm/v4/pkg/chart/loader"
 	chartv2 "helm.sh/helm/v4/pkg/chart/v2"
 	"helm.sh/helm/v4/pkg/chart/v2/lint"
 	"helm.sh/helm/v4/pkg/chart/v2/lint/support"
+	v2loader "helm.sh/helm/v4/pkg/chart/v2/loader"
+	"helm.sh/helm/v4/pkg/engine"
 	"helm.sh/helm/v4/pkg/release"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"pgregory.net/rapid"
 	"sigs.k8s.io/yaml"
 
@@ -89,7 +94,15 @@ func render(t *testing.T, r sim.Release, values map[string]any) (manifest, notes
 	if err != nil {
 		t.Fatal(err)
 	}
-	return acc.Manifest(), acc.Notes(), nil
+	manifest = acc.Manifest()
+	for _, h := range acc.Hooks() {
+		hook, err := release.NewHookAccessor(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		manifest += "---\n# Source: " + hook.Path() + "\n" + hook.Manifest() + "\n"
+	}
+	return manifest, acc.Notes(), nil
 }
 
 func TestArchiveIsTheSameEachTime(t *testing.T) {
@@ -138,6 +151,31 @@ func TestRenderedManifestsAreGolden(t *testing.T) {
 	}
 }
 
+func TestEverythingSwitchedOnIsGolden(t *testing.T) {
+	t.Parallel()
+	values := everything(t)
+	manifest, notes, err := render(t, "15.3.0", values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "everything.yaml", manifest)
+	golden(t, "everything.notes.txt", notes)
+}
+
+// everything gives values of 15.3.0 with all that the chart can do switched on.
+func everything(t *testing.T) map[string]any {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", "everything.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay := map[string]any{}
+	if err := yaml.UnmarshalStrict(b, &overlay); err != nil {
+		t.Fatal(err)
+	}
+	return v2loader.MergeMaps(parse(t, testValues("15.3.0")), overlay)
+}
+
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	file := filepath.Join("testdata", "golden", name)
@@ -171,9 +209,15 @@ func TestChartsLintClean(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for _, m := range lint.RunAll(dir, parse(t, testValues(r)), "ataccama").Messages {
-			if m.Severity > support.InfoSev {
-				t.Errorf("%s: %v", r, m)
+		all := []map[string]any{parse(t, testValues(r))}
+		if r == "15.3.0" {
+			all = append(all, everything(t))
+		}
+		for _, values := range all {
+			for _, m := range lint.RunAll(dir, values, "ataccama").Messages {
+				if m.Severity > support.InfoSev { // what `helm lint --strict` fails for
+					t.Errorf("%s: %v", r, m)
+				}
 			}
 		}
 	}
@@ -181,18 +225,42 @@ func TestChartsLintClean(t *testing.T) {
 
 func TestValuesOfTheLastReleaseFailInTheNext(t *testing.T) {
 	t.Parallel()
-	_, _, err := render(t, "15.3.0", parse(t, testValues("15.1.0")))
-	if err == nil {
-		t.Fatal("values of 15.1.0 were accepted by chart 15.3.0")
-	}
-	for _, want := range []string{
-		"values don't meet the specifications of the schema(s)",
-		"at '/dpm': missing property 'endpoint'",
-		"at '/dpm': additional properties 'url' not allowed",
-		"at '/objectStorage': missing property 'region'",
+	for _, c := range []struct {
+		old, next sim.Release
+		want      []string
+	}{
+		{"14.5.0", "15.1.0", []string{"at '/objectStorage': missing property 'bucket'"}},
+		{"15.1.0", "15.3.0", []string{
+			"at '/dpm': missing property 'endpoint'", "at '/dpm': additional properties 'url' not allowed", "at '/objectStorage': missing property 'region'",
+		}},
+		{"15.1.0", "14.5.0", []string{"at '/objectStorage': additional properties 'bucket' not allowed"}},
 	} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("no %q in:\n%v", want, err)
+		_, _, err := render(t, c.next, parse(t, testValues(c.old)))
+		if err == nil {
+			t.Errorf("values of %s were accepted by chart %s", c.old, c.next)
+			continue
+		}
+		for _, want := range append(c.want, "values don't meet the specifications of the schema(s)") {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s -> %s: no %q in:\n%v", c.old, c.next, want, err)
+			}
+		}
+	}
+}
+
+func TestAnOldHelmIsRefused(t *testing.T) {
+	t.Parallel()
+	for version, refused := range map[string]bool{"v3.12.3": true, "v3.13.0-rc.1": false, "v3.13": false, "v3.13.3": false, "v4.3": false, "": false, "(devel)": false} {
+		caps := common.DefaultCapabilities.Copy()
+		caps.HelmVersion.Version = version
+		c := load(t, "15.3.0")
+		values, err := util.ToRenderValues(c, parse(t, testValues("15.3.0")), common.ReleaseOptions{Name: "finance", Namespace: "ataccama"}, caps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = engine.Render(c, values)
+		if want := "this chart needs Helm 3.13 or newer, and this is Helm " + version; refused && (err == nil || !strings.Contains(err.Error(), want)) || !refused && err != nil {
+			t.Errorf("Helm %q: %v", version, err)
 		}
 	}
 }
@@ -203,10 +271,25 @@ func TestValuesThatChartsRefuse(t *testing.T) {
 		change func(v map[string]any)
 		want   string
 	}{
-		"unknown key":      {func(v map[string]any) { v["replicas"] = 3 }, "additional properties 'replicas' not allowed"},
-		"malformed digest": {func(v map[string]any) { v["customJdbcDrivers"] = map[string]any{"enabled": false, "sha256": "8CBA"} }, "at '/customJdbcDrivers/sha256'"},
-		"plain http":       {func(v map[string]any) { v["dpm"] = map[string]any{"endpoint": "http://dpm"} }, "at '/dpm/endpoint'"},
-		"no label":         {func(v map[string]any) { delete(v["dpe"].(map[string]any), "label") }, "at '/dpe': missing property 'label'"},
+		"unknown key":            {set("replicas", 3), "additional properties 'replicas' not allowed"},
+		"typo in a nested key":   {set("podDisruptionBudget.enable", true), "at '/podDisruptionBudget': additional properties 'enable' not allowed"},
+		"typo in global":         {set("global.registri", "x"), "at '/global': additional properties 'registri' not allowed"},
+		"typo in a toleration":   {set("tolerations", []any{map[string]any{"keys": "a"}}), "at '/tolerations/0': additional properties 'keys' not allowed"},
+		"typo in an env":         {set("extraEnv", []any{map[string]any{"name": "A", "valu": "b"}}), "at '/extraEnv/0': additional properties 'valu' not allowed"},
+		"the chart's own env":    {set("extraEnv", []any{map[string]any{"name": "DPE_REPLICA", "value": "b"}}), "at '/extraEnv/0/name'"},
+		"the chart's own label":  {set("podLabels", map[string]any{"app.kubernetes.io/name": "x"}), "invalid propertyName 'app.kubernetes.io/name'"},
+		"the chart's own volume": {set("extraVolumes", []any{map[string]any{"name": "secret", "emptyDir": map[string]any{}}}), "at '/extraVolumes/0/name'"},
+		"a removed default":      {set("proxy", nil), "missing property 'proxy'"},
+		"a budget of none":       {set("podDisruptionBudget.maxUnavailable", 0), "at '/podDisruptionBudget/maxUnavailable': minimum: got 0, want 1"},
+		"two CA directories":     {set("caDirectory", map[string]any{"existingSecret": "a", "existingConfigMap": "b"}), "at '/caDirectory'"},
+		"a key as a CA":          {set("extraCaCertificates", "-----BEGIN PRIVATE KEY-----"), "at '/extraCaCertificates'"},
+		"a proxy's password":     {set("proxy.httpsProxy", "http://me:secret@proxy:3128"), "at '/proxy/httpsProxy'"},
+		"malformed digest":       {set("customJdbcDrivers.sha256", "8CBA"), "at '/customJdbcDrivers/sha256'"},
+		"plain http":             {set("dpm.endpoint", "http://dpm"), "at '/dpm/endpoint'"},
+		"a second property":      {set("objectStorage.accessKey", "a\nataccama.dpe.slots=99"), "at '/objectStorage/accessKey'"},
+		"a line break":           {set("licence.organisation", "Acme\nx=y"), "at '/licence/organisation'"},
+		"no label":               {func(v map[string]any) { delete(v["dpe"].(map[string]any), "label") }, "at '/dpe': missing property 'label'"},
+		"fewer than the least":   {set("autoscaling", map[string]any{"enabled": true, "minReplicas": 4, "maxReplicas": 2}), "autoscaling.maxReplicas (2) is less than autoscaling.minReplicas (4)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -219,6 +302,85 @@ func TestValuesThatChartsRefuse(t *testing.T) {
 	}
 }
 
+// set gives a change of one value.
+func set(path string, to any) func(map[string]any) {
+	return func(v map[string]any) {
+		parts := strings.Split(path, ".")
+		for _, p := range parts[:len(parts)-1] {
+			next, ok := v[p].(map[string]any)
+			if !ok {
+				next = map[string]any{}
+				v[p] = next
+			}
+			v = next
+		}
+		v[parts[len(parts)-1]] = to
+	}
+}
+
+// Where the schema is not checked (helm --skip-schema-validation), a value still cannot become two properties.
+func TestNoValueBecomesTwoProperties(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{
+		"environment", "dpe.label", "dpm.endpoint", "objectStorage.url", "objectStorage.region", "objectStorage.bucket", "objectStorage.accessKey",
+		"objectStorage.secretKey", "authentication.jwtKey", "licence.organisation", "licence.environment", "licence.expires",
+		"customJdbcDrivers.sha256", "customJdbcDrivers.bucket", "customJdbcDrivers.archive",
+	} {
+		for _, end := range []string{"\n", "\r", "\r\n", "\x00"} {
+			v := parse(t, testValues("15.3.0"))
+			set(path, "x"+end+"ataccama.dpe.slots=99")(v)
+			c := load(t, "15.3.0")
+			values, err := util.ToRenderValuesWithSchemaValidation(c, v, common.ReleaseOptions{Name: "finance", Namespace: "ataccama"}, nil, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := engine.Render(c, values); err == nil || !strings.Contains(err.Error(), "has a line break or another control character in it") {
+				t.Errorf("%s with %q: %v", path, end, err)
+			}
+		}
+	}
+}
+
+// "no" is a DPE's label and a boolean of YAML.
+func TestALabelThatYAMLTakesForSomethingElse(t *testing.T) {
+	t.Parallel()
+	v := testValues("15.3.0")
+	v.Label = "no"
+	c := load(t, v.Release)
+	values, err := util.ToRenderValues(c, parse(t, v), common.ReleaseOptions{Name: "no", Namespace: "ataccama"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs, err := engine.Render(c, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, doc := range docs {
+		for part := range strings.SplitSeq(doc, "\n---\n") {
+			var o metav1.PartialObjectMetadata
+			if err := yaml.Unmarshal([]byte(part), &o); err != nil && !strings.HasSuffix(name, ".txt") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
+func TestCertificatesAsTextOrMap(t *testing.T) {
+	t.Parallel()
+	for name, ca := range map[string]any{"text": testCA, "map": map[string]any{"corporate": testCA}} {
+		v := parse(t, testValues("15.3.0"))
+		v["extraCaCertificates"] = ca
+		v["ca"] = strings.ReplaceAll(testCA, "AAAA", "CCCC")
+		manifest, _, err := render(t, "15.3.0", v)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if want := "  ca.pem: |\n    -----BEGIN CERTIFICATE-----\n    CCCC\n    -----END CERTIFICATE-----\n    -----BEGIN CERTIFICATE-----\n    AAAA\n    -----END CERTIFICATE-----\n"; !strings.Contains(manifest, want) {
+			t.Errorf("%s: no %q in\n%s", name, want, manifest)
+		}
+	}
+}
+
 func TestValuesSurviveYAML(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -226,34 +388,24 @@ func TestValuesSurviveYAML(t *testing.T) {
 		v := testValues(rapid.SampledFrom(chart.Releases()).Draw(rt, "release"))
 		v.Tier = rapid.SampledFrom(sim.Tiers()).Draw(rt, "tier")
 		v.Replicas = rapid.IntRange(1, 50).Draw(rt, "replicas")
+		v.Drivers = rapid.SliceOfDistinct(rapid.SampledFrom(sim.Drivers()), rapid.ID).Draw(rt, "drivers")
 		v.Revision = rapid.Int64Range(1, 1<<50).Draw(rt, "revision")
 		v.Licence.Organisation = "A" + printable.Draw(rt, "organisation") + "Z"
 		v.RegistryToken = sim.Secret(rapid.StringN(1, 40, -1).Draw(rt, "token"))
-		m := parse(t, v)
-		sizing, _ := v.Tier.Sizing()
-		get := func(path string) any {
-			var at any = m
-			for k := range strings.SplitSeq(path, ".") {
-				at = at.(map[string]any)[k]
-			}
-			return at
+		text, err := v.YAML()
+		if err != nil {
+			rt.Fatal(err)
 		}
-		for path, want := range map[string]any{
-			"environment": string(v.Environment), "dpe.label": string(v.Label), "dpe.revision": v.Revision, "replicaCount": int64(v.Replicas),
-			"dpe.slots": int64(chart.Slots(v.Tier)), "image.registry": v.Registry, "imageCredentials.username": v.RegistryUser, "imageCredentials.password": v.RegistryToken.Reveal(),
-			"objectStorage.url": v.ObjectStorageURL, "objectStorage.accessKey": v.AccessKey, "objectStorage.secretKey": v.SecretKey.Reveal(),
-			"authentication.jwtKey": v.Key.Reveal(), "ca": testCA, "licence.organisation": v.Licence.Organisation, "licence.expires": "2027-01-02T03:04:05Z",
-			"resources.requests.cpu": sizing.CPURequest, "resources.limits.cpu": sizing.CPULimit, "resources.limits.memory": sizing.MemoryLimit, "scratch.size": sizing.Disk,
-		} {
-			got := get(path)
-			if f, ok := got.(float64); ok {
-				got = int64(f)
-			}
-			if got != want {
-				rt.Fatalf("%s: got %v, want %v", path, got, want)
-			}
+		got, err := chart.ParseValues(text)
+		if err != nil {
+			rt.Fatalf("%v in\n%s", err, text)
 		}
-		if _, _, err := render(t, v.Release, m); err != nil {
+		want := v
+		want.Region, want.Bucket = chart.DefaultRegion, chart.DefaultBucket
+		if d := cmp.Diff(want, got, cmp.Comparer(func(a, b sim.Secret) bool { return a.Reveal() == b.Reveal() }), cmpopts.EquateEmpty()); d != "" {
+			rt.Fatal(d)
+		}
+		if _, _, err := render(t, v.Release, parse(t, v)); err != nil {
 			rt.Fatal(err)
 		}
 	})

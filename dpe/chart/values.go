@@ -80,13 +80,7 @@ var valuesTemplate string
 // is. This is the one place that reveals the secrets of v. It returns NotFound if the release has no chart, and Invalid
 // if v is incomplete.
 func (v Values) YAML() ([]byte, error) {
-	if v.Region == "" {
-		v.Region = DefaultRegion
-	}
-	if v.Bucket == "" {
-		v.Bucket = DefaultBucket
-	}
-	if err := v.check(); err != nil {
+	if err := v.complete(); err != nil {
 		return nil, err
 	}
 	sizing, err := v.Tier.Sizing()
@@ -111,6 +105,17 @@ func (v Values) YAML() ([]byte, error) {
 		return nil, fmt.Errorf("write values.yaml of %s: %w", v.Label, err)
 	}
 	return buf.Bytes(), nil
+}
+
+// complete fills in the defaults. It returns NotFound or Invalid as check does.
+func (v *Values) complete() error {
+	if v.Region == "" {
+		v.Region = DefaultRegion
+	}
+	if v.Bucket == "" {
+		v.Bucket = DefaultBucket
+	}
+	return v.check()
 }
 
 // check returns NotFound or Invalid, naming the first thing that is wrong.

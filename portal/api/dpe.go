@@ -106,10 +106,10 @@ type Engine struct {
 	Draining     bool          `json:"draining"` // it takes no more jobs
 }
 
-// File is something to download for the installation.
+// File is something that the installation commands read.
 type File struct {
-	Name        string `json:"name"` // as the commands call it
-	Href        string `json:"href"` // path on the portal
+	Name        string `json:"name"`           // as the commands call it
+	Href        string `json:"href,omitempty"` // path on the portal to download it; empty: the operator's own file
 	Secret      bool   `json:"secret"`
 	Explanation string `json:"explanation"`
 }
@@ -121,14 +121,56 @@ type Command struct {
 	Command     string `json:"command"` // POSIX shell; no secret in it
 }
 
-// Commands is how to install, look after and uninstall a DPE. Install and upgrade are the same commands.
+// Requirement is software that an installation needs.
+type Requirement struct {
+	Name        string `json:"name"`
+	Version     string `json:"version"`
+	Explanation string `json:"explanation"`
+}
+
+// Variant is a way in which organisations install: the customisations that the product allows (seed, "Local installation").
+type Variant string
+
+// The variants.
+const (
+	VariantDirect    Variant = "direct"     // from the vendor's registry
+	VariantMirror    Variant = "mirror"     // from a registry of the organisation's own
+	VariantPrivateCA Variant = "private-ca" // behind a proxy that opens TLS, or with another CA of the organisation's own
+)
+
+// Variants lists the variants, the plain one first.
+func Variants() []Variant { return []Variant{VariantDirect, VariantMirror, VariantPrivateCA} }
+
+// Installation is the commands of one variant, in the order of their use. All run in one folder that has the files.
+type Installation struct {
+	Variant     Variant   `json:"variant"`
+	Title       string    `json:"title"`
+	Explanation string    `json:"explanation"`
+	Chart       string    `json:"chart"` // OCI reference as the shell reads it: oci://<registry>/charts/dpe
+	Files       []File    `json:"files"`
+	Prepare     []Command `json:"prepare"` // log in, and whatever the variant needs before
+	Diff        []Command `json:"diff"`    // before an update: what it will change
+	Install     []Command `json:"install"` // install, update and upgrade are the same
+	Verify      []Command `json:"verify"`
+	Rollback    []Command `json:"rollback"`
+	Uninstall   []Command `json:"uninstall"`
+}
+
+// Commands is how to install, look after and uninstall a DPE.
 type Commands struct {
-	Label    sim.Label   `json:"label"`
-	Release  sim.Release `json:"release"`
-	Revision int64       `json:"revision"`
-	Chart    string      `json:"chart"` // oci://<registry>/charts/dpe
-	Files    []File      `json:"files"`
-	Install  []Command   `json:"install"`
-	Inspect  []Command   `json:"inspect"`
-	Remove   []Command   `json:"remove"`
+	Label        sim.Label      `json:"label"`
+	Release      sim.Release    `json:"release"`
+	Revision     int64          `json:"revision"`
+	Requirements []Requirement  `json:"requirements"`
+	Variants     []Installation `json:"variants"` // all of [Variants], in that order
+}
+
+// Variant gives the commands of one variant. It returns NotFound for one that there is not.
+func (c Commands) Variant(v Variant) (Installation, error) {
+	for _, i := range c.Variants {
+		if i.Variant == v {
+			return i, nil
+		}
+	}
+	return Installation{}, sim.Errorf(sim.NotFound, "there is no variant %q of the installation commands", string(v)).WithHelp("the variants are %v", Variants())
 }

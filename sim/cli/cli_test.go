@@ -239,6 +239,22 @@ func TestCommandsOfTheCloud(t *testing.T) {
 		t.Errorf("commands:\n%s", c)
 	}
 
+	w.fails(2, []string{`there is no variant "sideways"`, "[direct mirror private-ca]"}, "dpe", "commands", "acme", "finance", "--variant", "sideways")
+	if c := w.ok("dpe", "commands", "acme", "finance", "--variant", "mirror"); !strings.Contains(c, `--set global.registry="$MIRROR"`) {
+		t.Errorf("commands for a mirror:\n%s", c)
+	}
+	file := filepath.Join(t.TempDir(), "values.yaml")
+	if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c := w.ok("dpe", "values", "acme", "finance", "--check", file); !strings.Contains(c, "is current: release 15.1.0, revision 2") {
+		t.Errorf("check of the current file: %s", c)
+	}
+	if err := os.WriteFile(file, []byte(strings.Replace(values, "replicaCount: 1", "replicas: hunter2", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.fails(1, []string{"is no file that the portal generated; the one asked for is for release 15.1.0, revision 2"}, "dpe", "values", "acme", "finance", "--check", file)
+
 	job := decode[api.Job](t, w.ok("job", "submit", "acme", "profile", "sample-data/birdstrikes.csv", "-o", "json"))
 	w.fails(2, []string{"unknown kind of job"}, "job", "submit", "acme", "paint", "sample-data/x.csv")
 	w.fails(2, []string{"is not BUCKET/KEY"}, "job", "submit", "acme", "profile", "x.csv")

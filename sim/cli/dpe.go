@@ -1,13 +1,17 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/dpesim/dpesim/dpe/chart"
 	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/sim"
 )
@@ -149,48 +153,114 @@ func newDPEGetCommand(a *app) *cobra.Command {
 }
 
 func newDPEValuesCommand(a *app) *cobra.Command {
-	var release string
+	var release, check string
 	cmd := &cobra.Command{
 		Use: "values ENVIRONMENT LABEL", Short: "Print values.yaml. It holds secrets: keep it private",
-		Example: "  dpesim dpe values acme-production finance-warehouse > values.yaml", Args: exactArgs(2),
+		Example: "  dpesim dpe values acme-production finance-warehouse > values.yaml\n" +
+			"  dpesim dpe values acme-production finance-warehouse --check values.yaml", Args: exactArgs(2),
 	}
+	output := outputFlag(cmd)
 	cmd.Flags().StringVar(&release, "release", "", "the last file that was generated for that release (default: the current file)")
+	cmd.Flags().StringVar(&check, "check", "", "compare this file with it instead, without showing secrets; exit code 1 if they differ")
 	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
 		b, err := c.Values(ctx, sim.EnvironmentID(args[0]), sim.Label(args[1]), sim.Release(release))
 		if err != nil {
 			return err
 		}
-		_, err = a.Stdout.Write(b)
-		return err
+		if check == "" {
+			if cmd.Flags().Changed("output") {
+				return usage(sim.Errorf(sim.Invalid, "values.yaml has one format").WithHelp("leave out --output, or add --check FILE"))
+			}
+			_, err = a.Stdout.Write(b)
+			return err
+		}
+		return a.checkValues(check, b, output)
 	})
 	return cmd
 }
 
+// checkValues prints how a values file differs from what the portal generated. It returns Conflict if it does.
+func (a *app) checkValues(file string, want []byte, output *format) error {
+	have, err := os.ReadFile(a.path(file))
+	if err != nil {
+		return fmt.Errorf("read the values file: %w", err)
+	}
+	differences, err := chart.CompareValues(have, want)
+	if err != nil {
+		return err
+	}
+	current, err := chart.ParseValues(want)
+	if err != nil {
+		return err
+	}
+	if differences == nil {
+		differences = []chart.Difference{}
+	}
+	err = output.print(a.Stdout, differences, func(w *tabwriter.Writer) {
+		if len(differences) == 0 {
+			fmt.Fprintf(w, "%s is current: release %s, revision %d\n", file, current.Release, current.Revision)
+			return
+		}
+		row(w, "KEY", "IN "+file, "GENERATED")
+		for _, d := range differences {
+			row(w, d.Key, cmp.Or(d.Have, "missing"), cmp.Or(d.Want, "not there"))
+		}
+	})
+	if err != nil || len(differences) == 0 {
+		return err
+	}
+	what := "no file that the portal generated"
+	if was, err := chart.ParseValues(have); err == nil {
+		what = fmt.Sprintf("for release %s, revision %d", was.Release, was.Revision)
+	}
+	return sim.Errorf(sim.Conflict, "%s is %s; the one asked for is for release %s, revision %d", file, what, current.Release, current.Revision).
+		WithHelp("download it again, and keep changes of your own in a second file (helm ... -f values.yaml -f overlay.yaml)")
+}
+
 func newDPECommandsCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "commands ENVIRONMENT LABEL", Short: "Print the installation commands", Args: exactArgs(2)}
+	cmd := &cobra.Command{
+		Use: "commands ENVIRONMENT LABEL", Short: "Print the installation commands",
+		Example: "  dpesim dpe commands acme-production finance-warehouse --variant mirror", Args: exactArgs(2),
+	}
 	output := outputFlag(cmd)
+	variant := string(api.VariantDirect)
+	cmd.Flags().StringVar(&variant, "variant", variant, "direct, mirror (a registry of your own) or private-ca (a CA of your own)")
 	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
 		cmds, err := c.Commands(ctx, sim.EnvironmentID(args[0]), sim.Label(args[1]))
 		if err != nil {
 			return err
 		}
-		return output.print(a.Stdout, cmds, func(w *tabwriter.Writer) {
-			fmt.Fprintf(w, "# %s, release %s, revision %d\n", cmds.Label, cmds.Release, cmds.Revision)
-			for _, f := range cmds.Files {
-				fmt.Fprintf(w, "# needs %s: %s\n", f.Name, f.Explanation)
-			}
-			for _, part := range []struct {
-				title    string
-				commands []api.Command
-			}{{"Install or upgrade", cmds.Install}, {"Look", cmds.Inspect}, {"Uninstall", cmds.Remove}} {
-				fmt.Fprintf(w, "\n## %s\n", part.title)
-				for _, c := range part.commands {
-					fmt.Fprintf(w, "\n# %s\n%s\n", c.Title, c.Command)
-				}
-			}
-		})
+		chosen, err := cmds.Variant(api.Variant(variant))
+		if err != nil {
+			return usage(err)
+		}
+		cmds.Variants = []api.Installation{chosen}
+		return output.print(a.Stdout, cmds, func(w *tabwriter.Writer) { printCommands(w, cmds, chosen) })
 	})
 	return cmd
+}
+
+// printCommands prints a variant so that what is no command is a comment of the shell.
+func printCommands(w io.Writer, cmds api.Commands, chosen api.Installation) {
+	fmt.Fprintf(w, "# %s, release %s, revision %d: %s\n", cmds.Label, cmds.Release, cmds.Revision, chosen.Title)
+	for _, r := range cmds.Requirements {
+		fmt.Fprintf(w, "# needs %s %s: %s\n", r.Name, r.Version, r.Explanation)
+	}
+	for _, f := range chosen.Files {
+		fmt.Fprintf(w, "# needs the file %s: %s\n", f.Name, f.Explanation)
+	}
+	for _, part := range []struct {
+		title    string
+		commands []api.Command
+	}{
+		{"Prepare", chosen.Prepare}, {"Before an update", chosen.Diff}, {"Install, update or upgrade", chosen.Install}, {"Verify", chosen.Verify},
+		{"Roll back", chosen.Rollback}, {"Uninstall", chosen.Uninstall},
+	} {
+		fmt.Fprintf(w, "\n## %s\n", part.title)
+		for _, c := range part.commands {
+			fmt.Fprintf(w, "\n# %s. %s\n%s\n", c.Title, c.Explanation, c.Command)
+		}
+	}
 }
 
 func newDPETokenCommand(a *app) *cobra.Command {

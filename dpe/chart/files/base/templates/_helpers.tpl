@@ -25,7 +25,7 @@
 {{/* Labels that select the pods; they never change. */}}
 {{- define "dpe.selector" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{/* Labels of every object that say more than which it is. */}}
@@ -46,14 +46,14 @@ app.kubernetes.io/component: data-processing-engine
 {{/* Labels that select the pod of `helm test`: not those of an engine. */}}
 {{- define "dpe.testSelector" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}-test
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{/* Pull secrets of every pod. */}}
 {{- define "dpe.imagePullSecrets" -}}
 - name: {{ include "dpe.name" . }}-registry
 {{- range .Values.imagePullSecrets }}
-- name: {{ .name }}
+- name: {{ .name | quote }}
 {{- end }}
 {{- end }}
 
