@@ -4,21 +4,22 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/fault"
 )
 
-// faultPull is asked before a manifest or a blob is handed out.
+// faultPull is asked before anything is handed out.
 const faultPull fault.Point = "registry.pull"
 
-// Realm is what the registry calls itself when it asks for a token.
-const Realm = "dpesim registry"
-
-// ServeHTTP answers one request of the OCI distribution protocol.
+// ServeHTTP answers one request of the OCI distribution protocol, or of the token endpoint.
 func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	w.Header().Set("Date", r.opt.Clock.Now().Format(http.TimeFormat))
-	w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0") // older clients take it for the sign of a registry
-	err := r.serve(w, req)
+	h := w.Header()
+	h.Set("Date", r.opt.Clock.Now().Format(http.TimeFormat))
+	h.Set("Docker-Distribution-Api-Version", "registry/2.0") // older clients take it for the sign of a registry
+	serve := r.serve
+	if req.URL.Path == tokenPath {
+		serve = r.serveToken
+	}
+	err := serve(w, req)
 	if err == nil {
 		return
 	}
@@ -31,28 +32,56 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 }
 
 func (r *Registry) serve(w http.ResponseWriter, req *http.Request) error {
-	user, secret, given := req.BasicAuth()
-	token, ok := r.check(user, sim.Secret(secret))
-	switch {
-	case !ok:
-		if given {
-			r.tellRefused(req, user)
-		}
-		w.Header().Set("WWW-Authenticate", `Basic realm="`+Realm+`"`)
-		return &problem{http.StatusUnauthorized, codeUnauthorized, "authentication required: log in with the access token that the portal shows for the DPE"}
-	case req.Method != http.MethodGet && req.Method != http.MethodHead:
-		return &problem{http.StatusForbidden, codeDenied, "requested access to the resource is denied: an access token may pull only"}
+	rt, wrong := parsePath(req.URL.Path)
+	var need []scope
+	if wrong == nil {
+		need = needs(req, rt)
 	}
-	rt, err := parsePath(req.URL.Path)
-	if err != nil {
+	c, err := r.authenticate(req)
+	if err == nil {
+		err = authorise(c, need)
+	}
+	if p, ok := errors.AsType[*problem](err); ok && p.status == http.StatusUnauthorized {
+		r.challenge(w, req, need, err)
+	}
+	if err := errors.Join(err, wrong); err != nil { // who is nobody learns nothing about paths
 		return err
 	}
-	if err := r.opt.Faults.At(req.Context(), faultPull, fault.Scope{Environment: token.Environment, DPE: token.Label}); err != nil {
+	if err := r.opt.Faults.At(req.Context(), faultPull, fault.Scope{Environment: c.Environment, DPE: c.Label}); err != nil {
 		r.opt.Log.Info("request failed on purpose", "err", err, "injected", true)
 		return &problem{http.StatusServiceUnavailable, codeUnavailable, "the registry cannot answer now: try again later"}
 	}
-	if rt.resource == resourcePing {
+	switch {
+	case rt.resource == resourcePing:
 		return answer(w, http.StatusOK, "application/json", struct{}{})
+	case rt.resource == resourceUpload:
+		return r.serveUpload(w, req, rt)
+	case rt.resource == resourceUploads && req.Method == http.MethodPost:
+		return r.beginUpload(w, req, rt, c)
+	case req.Method == http.MethodGet, req.Method == http.MethodHead:
+		return r.read(w, req, rt, c.Token)
+	case rt.resource == resourceManifest && req.Method == http.MethodPut:
+		return r.putManifest(w, req, rt)
+	case req.Method == http.MethodDelete:
+		return r.remove(w, req, rt)
 	}
-	return r.read(w, req, rt, token)
+	return errMethod
+}
+
+// remove handles DELETE of a manifest, a tag or a blob.
+func (r *Registry) remove(w http.ResponseWriter, req *http.Request, rt route) error {
+	var err error
+	switch rt.resource {
+	case resourceManifest:
+		err = unknown(r.kept.DeleteManifest(req.Context(), rt.repository, rt.reference), errManifestUnknown)
+	case resourceBlob:
+		err = unknown(r.kept.DeleteBlob(req.Context(), rt.repository, rt.reference), errBlobUnknown)
+	default:
+		err = errMethod
+	}
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusAccepted)
+	return nil
 }

@@ -10,13 +10,16 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // reader is what repositories can be asked for. Every method returns a problem for what is not there.
 type reader interface {
 	Tags(ctx context.Context, repository string) ([]string, error) // in the order of their bytes
 	Manifest(ctx context.Context, repository, reference string) (Content, error)
-	Blob(ctx context.Context, repository, digest string) (Content, error)
+	Blob(ctx context.Context, repository, digest string) (Content, error) // closed if it is an io.Closer
+	Referrers(ctx context.Context, repository, subject string) ([]ocispec.Descriptor, error)
 }
 
 // read answers GET and HEAD.
@@ -32,6 +35,9 @@ func (r *Registry) read(w http.ResponseWriter, req *http.Request, rt route, t To
 		if err != nil {
 			return err
 		}
+		if f, ok := c.ReaderAt.(io.Closer); ok {
+			defer func() { _ = f.Close() }() // only read
+		}
 		serveContent(w, req, rt, c)
 		r.tellPulled(req, rt, c, t)
 		return nil
@@ -41,13 +47,24 @@ func (r *Registry) read(w http.ResponseWriter, req *http.Request, rt route, t To
 			return err
 		}
 		return serveTags(w, req, rt.repository, tags)
+	case resourceReferrers:
+		all, err := from.Referrers(req.Context(), rt.repository, rt.reference)
+		if err != nil {
+			return err
+		}
+		return serveReferrers(w, req, all)
 	default:
 		return errMethod
 	}
 }
 
 // readerOf gives what holds a repository.
-func (r *Registry) readerOf(string) reader { return &r.vendor }
+func (r *Registry) readerOf(repository string) reader {
+	if isVendor(repository) {
+		return &r.vendor
+	}
+	return r.kept
+}
 
 // serveContent hands out a manifest whole, or a blob or the part of it that is asked for.
 func serveContent(w http.ResponseWriter, req *http.Request, rt route, c Content) {

@@ -33,13 +33,14 @@ import (
 
 const repository = "charts/dpe"
 
-var token = registry.Token{User: "finance", Secret: "finance-token", Environment: "acme", Label: "finance"}
+var token = registry.Token{User: "finance", Secret: "finance-token", Environment: "acme", Label: "finance", Grants: registry.VendorPull()}
 
 type fixture struct {
 	*registry.Registry
 	clock  *clock.Clock
 	bus    *event.Bus
 	faults *fault.Set
+	ca     *pki.CA
 	host   string
 	http   *http.Client
 }
@@ -59,11 +60,12 @@ func start(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	f.Registry, err = registry.Open(t.Context(), registry.Options{
-		Listener: ln, TLS: ca.ServerTLS("localhost"), Clock: c, Bus: f.bus, Faults: f.faults,
+		Dir: filepath.Join(dir, "registry"), Service: "registry.test", Listener: ln, TLS: ca.ServerTLS("localhost"), Clock: c, Bus: f.bus, Faults: f.faults,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.ca = ca
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	served := make(chan error, 1)
 	go func() { served <- f.Serve(ctx) }()
@@ -250,7 +252,7 @@ func TestTokensPullOnly(t *testing.T) {
 		if res.StatusCode != x.status || code != x.code {
 			t.Errorf("%s %s: got %d %s, want %d %s", x.method, x.path, res.StatusCode, code, x.status, x.code)
 		}
-		if want := `Basic realm="dpesim registry"`; (res.Header.Get("WWW-Authenticate") == want) != (x.status == 401) {
+		if want := `Bearer realm="https://` + f.host + `/token",service="registry.test"`; (res.Header.Get("WWW-Authenticate") == want) != (x.status == 401) {
 			t.Errorf("%s %s: WWW-Authenticate is %q", x.method, x.path, res.Header.Get("WWW-Authenticate"))
 		}
 	}

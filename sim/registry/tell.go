@@ -41,7 +41,8 @@ const (
 	maxUser       = 128              // characters of a name that nobody vouches for
 )
 
-func (r *Registry) tellRefused(req *http.Request, user string) {
+// tellRefused tells that a login was refused; reason is empty if it is for r to find out.
+func (r *Registry) tellRefused(req *http.Request, user, reason string) {
 	user = strings.ToValidUTF8(user[:min(len(user), maxUser)], "")
 	now := r.opt.Clock.Now()
 	r.mu.Lock()
@@ -56,9 +57,12 @@ func (r *Registry) tellRefused(req *http.Request, user string) {
 	r.refused[user] = now
 	t, exists := r.tokens[user]
 	r.mu.Unlock()
-	reason := "unknown user"
-	if exists {
+	switch {
+	case reason != "":
+	case exists:
 		reason = "wrong token"
+	default:
+		reason = "unknown user"
 	}
 	r.opt.Bus.Publish(req.Context(), sim.Event{
 		Part: sim.PartRegistry, Environment: t.Environment, DPE: t.Label, What: "login refused",

@@ -8,20 +8,28 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dpesim/dpesim/sim"
 )
 
-// Token lets a DPE's operator pull. It is a user name and a secret for basic authentication, as Azure's registries take.
+// Token is an access token: a user name and a secret, as Azure's registries have them, and what it lets its user do.
 type Token struct {
 	User        string
 	Secret      sim.Secret
 	Environment sim.EnvironmentID
 	Label       sim.Label // of the DPE that it was made for
+	Expires     time.Time // product time; zero: never
+	Grants      []Grant   // none: the token lets its user log in, and no more
+
+	serial uint64 // counts the secrets that the registry was given
 }
 
-// PutToken makes t valid from now on and replaces what its user had before. It returns Invalid if t cannot be sent by
-// basic authentication.
+// expired tells whether the token is valid no longer.
+func (t Token) expired(now time.Time) bool { return !t.Expires.IsZero() && !now.Before(t.Expires) }
+
+// PutToken makes t valid from now on and replaces what its user had before: another secret ends the old one at once, and
+// the bearer tokens that were given for it. It returns Invalid if t cannot be sent by basic authentication.
 func (r *Registry) PutToken(ctx context.Context, t Token) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -31,6 +39,13 @@ func (r *Registry) PutToken(ctx context.Context, t Token) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	t.Grants = slices.Clone(t.Grants)
+	if old, ok := r.tokens[t.User]; ok && old.Secret == t.Secret {
+		t.serial = old.serial
+	} else {
+		r.serial++
+		t.serial = r.serial
+	}
 	r.tokens[t.User] = t
 	return nil
 }
@@ -46,7 +61,7 @@ func (r *Registry) DeleteToken(ctx context.Context, user string) error {
 	return nil
 }
 
-// Tokens lists what is valid now, by user, without the secrets.
+// Tokens lists what is known, expired ones too, by user, without the secrets.
 func (r *Registry) Tokens(ctx context.Context) ([]Token, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

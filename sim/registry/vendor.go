@@ -142,6 +142,11 @@ func (c *catalogue) Blob(_ context.Context, repository, digest string) (Content,
 	return find(tags, digest, func(p *publication) map[string]Content { return p.blobs }, errBlobUnknown)
 }
 
+// Referrers lists nothing: the vendor publishes no signatures or the like.
+func (c *catalogue) Referrers(context.Context, string, string) ([]ocispec.Descriptor, error) {
+	return nil, nil
+}
+
 // find looks for a digest in all that a repository holds.
 func find(tags map[string]*publication, digest string, in func(*publication) map[string]Content, unknown error) (Content, error) {
 	if !strings.Contains(digest, ":") {

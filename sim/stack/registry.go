@@ -21,13 +21,17 @@ func (s *Stack) hostOfRegistry() string { return "registry." + s.config.Domain }
 // openRegistry opens the registry under its own name and under localhost, which every program can resolve, and publishes
 // the charts and images of all releases in it.
 func (s *Stack) openRegistry(ctx context.Context) error {
+	dir, err := s.dir.dir("registry")
+	if err != nil {
+		return err
+	}
 	const alias = "localhost"
 	ln, err := s.edge.Listen(s.hostOfRegistry(), "", alias)
 	if err != nil {
 		return err
 	}
 	s.registry, err = registry.Open(ctx, registry.Options{
-		Listener: ln, TLS: s.ca.ServerTLS(s.hostOfRegistry(), alias),
+		Dir: dir, Service: s.hostOfRegistry(), Listener: ln, TLS: s.ca.ServerTLS(s.hostOfRegistry(), alias),
 		Clock: s.config.Clock, Bus: s.bus, Faults: s.faults, Log: s.log(sim.PartRegistry),
 	})
 	if err != nil {
