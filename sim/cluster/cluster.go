@@ -74,31 +74,36 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 		return nil, fmt.Errorf("open the API server: %w", err)
 	}
 	c := &Cluster{api: server, ready: make(chan struct{}), served: make(chan struct{})}
-	config := server.RESTConfig()
-	config.ContentType = "application/vnd.kubernetes.protobuf"
-	config.AcceptContentTypes = config.ContentType + ",application/json"
 	c.agent, err = node.Open(node.Options{
-		Config: config, Nodes: o.Nodes, Runtime: o.Runtime, Dial: o.Dial, Dir: nodeDir, Clock: o.Clock, Trail: steps, Faults: o.Faults, Log: o.Log,
+		Config: protobuf(server.RESTConfig(api.NodeAgent)), Nodes: o.Nodes, Runtime: o.Runtime, Dial: o.Dial, Dir: nodeDir, Clock: o.Clock, Trail: steps, Faults: o.Faults, Log: o.Log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, server.Close())
 	}
 	logs.agent = c.agent
-	c.controllers, err = controller.New(controller.Options{Config: config, Clock: o.Clock, Trail: steps, Log: o.Log})
+	c.controllers, err = controller.New(controller.Options{Config: protobuf(server.RESTConfig(api.ControllerManager)), Clock: o.Clock, Trail: steps, Log: o.Log})
 	if err != nil {
 		return nil, errors.Join(err, c.agent.Close(), server.Close())
 	}
 	return c, nil
 }
 
+// protobuf makes a client speak what is read and written fastest.
+func protobuf(c *rest.Config) *rest.Config {
+	c.ContentType = "application/vnd.kubernetes.protobuf"
+	c.AcceptContentTypes = c.ContentType + ",application/json"
+	return c
+}
+
 // URL gives the API server's address, "https://127.0.0.1:41234".
 func (c *Cluster) URL() string { return c.api.URL() }
 
-// Kubeconfig gives what helm and kubectl need, as a file's content. It holds a token: write it with mode 0600.
+// Kubeconfig gives what helm and kubectl need, as a file's content: the contexts "dpesim" of the user operator, who may do
+// everything, and "dpesim-viewer" of viewer, who may see everything but secrets. It holds tokens: write it with mode 0600.
 func (c *Cluster) Kubeconfig() []byte { return c.api.Kubeconfig() }
 
-// RESTConfig gives what a client in this process needs.
-func (c *Cluster) RESTConfig() *rest.Config { return c.api.RESTConfig() }
+// RESTConfig gives what a client in this process needs to come as the operator.
+func (c *Cluster) RESTConfig() *rest.Config { return c.api.RESTConfig(api.Operator) }
 
 // Ready is closed once the cluster serves: nodes are registered, namespaces exist, controllers watch.
 func (c *Cluster) Ready() <-chan struct{} { return c.ready }

@@ -1,126 +1,114 @@
 package api
 
 import (
-	"context"
 	"net/http"
 	"strings"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
-	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 	"k8s.io/apiserver/pkg/endpoints/request"
-	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/dpesim/dpesim/sim"
 )
 
-// admin is who has the token.
-func admin() user.Info {
-	return &user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup, user.AllAuthenticated}}
+// authenticated finds out who asks. No token is anonymous, as in Kubernetes; a wrong one is refused.
+func authenticated(h http.Handler, u *users, t *types) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who := anonymous()
+		if given := r.Header.Get("Authorization"); given != "" {
+			scheme, token, _ := strings.Cut(given, " ")
+			found, ok := u.find(sim.Secret(strings.TrimSpace(token)))
+			if !ok || !strings.EqualFold(scheme, "Bearer") {
+				responsewriters.ErrorNegotiated(apierrors.NewUnauthorized("Unauthorized"), t.codecs, schema.GroupVersion{}, w, r)
+				return
+			}
+			who = found
+		}
+		r.Header.Del("Authorization") // nothing behind needs it
+		h.ServeHTTP(w, r.WithContext(request.WithUser(r.Context(), who)))
+	})
 }
 
-// authenticated lets requests through that carry the token, as admin. The health endpoints are open, as in Kubernetes.
-func authenticated(h http.Handler, token sim.Secret, t *types) http.Handler {
+// authorized lets through what the user may do, and says in Kubernetes' words what not.
+func authorized(h http.Handler, z authorizer.Authorizer, t *types) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		if strings.EqualFold(scheme, "Bearer") && token.Equal(sim.Secret(given)) {
-			h.ServeHTTP(w, r.WithContext(request.WithUser(r.Context(), admin())))
-			return
-		}
-		switch r.URL.Path {
-		case "/healthz", "/livez", "/readyz", "/version":
-			h.ServeHTTP(w, r)
+		a := attributesOf(r)
+		d, reason, err := z.Authorize(r.Context(), a)
+		switch {
+		case err != nil:
+			responsewriters.InternalError(w, r, err)
+		case d != authorizer.DecisionAllow:
+			responsewriters.Forbidden(a, w, r, reason, t.codecs)
 		default:
-			responsewriters.ErrorNegotiated(apierrors.NewUnauthorized("Unauthorized"), t.codecs, schema.GroupVersion{}, w, r)
+			h.ServeHTTP(w, r)
 		}
 	})
 }
 
-// allowAll is the authorizer: whoever has the token may do everything. (The library's own allow-all brings in CEL.)
-type allowAll struct{}
-
-// Authorize allows.
-func (allowAll) Authorize(context.Context, authorizer.Attributes) (authorizer.Decision, string, error) {
-	return authorizer.DecisionAllow, "", nil
+// attributesOf says who wants to do what in a request.
+func attributesOf(r *http.Request) authorizer.AttributesRecord {
+	a := authorizer.AttributesRecord{}
+	a.User, _ = request.UserFrom(r.Context())
+	info, ok := request.RequestInfoFrom(r.Context())
+	if !ok {
+		return a
+	}
+	a.ResourceRequest, a.Path, a.Verb = info.IsResourceRequest, info.Path, info.Verb
+	a.APIGroup, a.APIVersion, a.Resource, a.Subresource = info.APIGroup, info.APIVersion, info.Resource, info.Subresource
+	a.Namespace, a.Name = info.Namespace, info.Name
+	return a
 }
 
-// ConditionsAwareAuthorize allows without conditions.
-func (a allowAll) ConditionsAwareAuthorize(ctx context.Context, at authorizer.Attributes) authorizer.ConditionsAwareDecision {
-	return authorizer.ConditionsAwareDecisionFromParts(a.Authorize(ctx, at))
-}
-
-// EvaluateConditions is never needed: no decision has conditions.
-func (allowAll) EvaluateConditions(context.Context, authorizer.ConditionsAwareDecision, authorizer.ConditionsData) (authorizer.Decision, string, error) {
-	return authorizer.DecisionDeny, "", authorizer.ErrorConditionEvaluationNotSupported
-}
-
-// review is a resource that is only ever asked, by create: nothing is stored.
-type review struct {
-	singular string
-	empty    func() runtime.Object
-	answer   func(ctx context.Context, asked runtime.Object) (runtime.Object, error)
-}
-
-var _ rest.Creater = review{} //nolint:misspell // its name
-
-// New gives an empty question.
-func (v review) New() runtime.Object { return v.empty() }
-
-// Destroy has nothing to give back.
-func (review) Destroy() {}
-
-// NamespaceScoped says no.
-func (review) NamespaceScoped() bool { return false }
-
-// GetSingularName gives the name in the singular.
-func (v review) GetSingularName() string { return v.singular }
-
-// Create answers the question.
-func (v review) Create(ctx context.Context, o runtime.Object, check rest.ValidateObjectFunc, _ *metav1.CreateOptions) (runtime.Object, error) {
-	if check != nil {
-		if err := check(ctx, o.DeepCopyObject()); err != nil {
-			return nil, err
+// impersonated lets who may "impersonate" come as somebody else, as `kubectl --as` asks.
+func impersonated(h http.Handler, z authorizer.Authorizer, t *types) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		as, groups := r.Header.Get(impersonateUser), r.Header.Values(impersonateGroup)
+		if as == "" {
+			if len(groups) > 0 {
+				err := apierrors.NewBadRequest("requested [{Group  " + groups[0] + "  }] without impersonating a user")
+				responsewriters.ErrorNegotiated(err, t.codecs, schema.GroupVersion{}, w, r)
+				return
+			}
+			h.ServeHTTP(w, r)
+			return
 		}
-	}
-	return v.answer(ctx, o)
+		who, _ := request.UserFrom(r.Context())
+		asked := []authorizer.AttributesRecord{{Resource: "users", Name: as}}
+		all := append([]string{user.AllAuthenticated}, groups...)
+		if ns, name, ok := serviceAccount(as); ok {
+			asked = []authorizer.AttributesRecord{{Resource: "serviceaccounts", Namespace: ns, Name: name}}
+			all = append(all, "system:serviceaccounts", "system:serviceaccounts:"+ns)
+		}
+		for _, g := range groups {
+			asked = append(asked, authorizer.AttributesRecord{Resource: "groups", Name: g})
+		}
+		for _, a := range asked {
+			a.User, a.Verb, a.APIVersion, a.ResourceRequest = who, "impersonate", "v1", true
+			if d, reason, err := z.Authorize(r.Context(), a); err != nil || d != authorizer.DecisionAllow {
+				responsewriters.Forbidden(a, w, r, reason, t.codecs)
+				return
+			}
+		}
+		if as == user.Anonymous {
+			all = append([]string{user.AllUnauthenticated}, groups...)
+		}
+		info := &user.DefaultInfo{Name: as, Groups: all}
+		h.ServeHTTP(w, r.WithContext(request.WithUser(r.Context(), info)))
+	})
 }
 
-// accessReview answers `kubectl auth can-i`: yes.
-func accessReview() review {
-	return review{
-		singular: "selfsubjectaccessreview", empty: func() runtime.Object { return &authorizationv1.SelfSubjectAccessReview{} },
-		answer: func(_ context.Context, o runtime.Object) (runtime.Object, error) {
-			r, ok := o.(*authorizationv1.SelfSubjectAccessReview)
-			if !ok {
-				return nil, apierrors.NewBadRequest("not a SelfSubjectAccessReview")
-			}
-			if (r.Spec.ResourceAttributes == nil) == (r.Spec.NonResourceAttributes == nil) {
-				return nil, apierrors.NewBadRequest("exactly one of nonResourceAttributes or resourceAttributes must be specified")
-			}
-			r.Status = authorizationv1.SubjectAccessReviewStatus{Allowed: true, Reason: "whoever has the cluster's token may do everything"}
-			return r, nil
-		},
-	}
-}
+// The headers of impersonation.
+// Source: Kubernetes documentation, "User impersonation".
+const impersonateUser, impersonateGroup = "Impersonate-User", "Impersonate-Group"
 
-// selfReview answers `kubectl auth whoami`.
-func selfReview() review {
-	return review{
-		singular: "selfsubjectreview", empty: func() runtime.Object { return &authenticationv1.SelfSubjectReview{} },
-		answer: func(ctx context.Context, o runtime.Object) (runtime.Object, error) {
-			r, ok := o.(*authenticationv1.SelfSubjectReview)
-			who, known := request.UserFrom(ctx)
-			if !ok || !known {
-				return nil, apierrors.NewBadRequest("no user found for request")
-			}
-			r.Status.UserInfo = authenticationv1.UserInfo{Username: who.GetName(), Groups: who.GetGroups()}
-			return r, nil
-		},
+// serviceAccount takes the user name of a service account apart.
+func serviceAccount(user string) (namespace, name string, ok bool) {
+	rest, ok := strings.CutPrefix(user, "system:serviceaccount:")
+	if !ok {
+		return "", "", false
 	}
+	return strings.Cut(rest, ":")
 }

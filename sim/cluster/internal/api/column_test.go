@@ -23,6 +23,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
+
+	"github.com/dpesim/dpesim/sim/cluster/internal/api"
 )
 
 // wideTable gives the first row of a table as kubectl asks for it, with its header, wide columns in brackets.
@@ -76,7 +78,7 @@ func TestColumnsAreThoseOfKubernetes(t *testing.T) {
 		"/api/v1/namespaces/default/events": "Last Seen|Type|Reason|Object|(Subobject)|(Source)|Message|(First Seen)|(Count)|(Name)\n" +
 			"60s|Normal|Pulled|pod/p|spec.containers{c}|kubelet, n1|done|2m|3|e",
 	} {
-		got := wideTable(t, s.RESTConfig(), path)
+		got := wideTable(t, s.RESTConfig(api.Operator), path)
 		if i := strings.Index(got, "controller-uid="); i >= 0 {
 			got = got[:i] + "controller-uid=UID"
 		}

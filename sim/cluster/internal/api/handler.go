@@ -30,7 +30,7 @@ const maxBody = 3 << 20
 // Source: kube-apiserver's flag --min-request-timeout (1800 s).
 const watchTimeout = 30 * time.Minute
 
-// newHandler gives the whole HTTP face for a user who is known already. addr goes into discovery.
+// newHandler gives the whole HTTP face for a user who is known already, and what the user may not do. addr goes into discovery.
 func newHandler(reg *registry, addr string) (http.Handler, error) {
 	container := restful.NewContainer()
 	container.ServeMux = http.NewServeMux()
@@ -51,7 +51,8 @@ func newHandler(reg *registry, addr string) (http.Handler, error) {
 	}
 	mux.Handle("/", reg.notFound())
 
-	return prepared(mux, reg.options.Clock), nil
+	h := authorized(mux, reg.authorizer, reg.types)
+	return prepared(impersonated(h, reg.authorizer, reg.types), reg.options.Clock), nil
 }
 
 // install adds the endpoints of every resource, and discovery in its old and its aggregated form.
@@ -71,7 +72,7 @@ func install(container *restful.Container, reg *registry, addr string) error {
 			Root: root, GroupVersion: gv, Storage: reg.storage[gv], OptionsExternalVersion: &schema.GroupVersion{Version: "v1"},
 			ParameterCodec: t.parameters, Serializer: t.codecs, Creater: t, Convertor: t, ConvertabilityChecker: t, //nolint:misspell // its name
 			UnsafeConvertor: runtime.UnsafeObjectConvertor(t.Scheme), Defaulter: t, Typer: t, Namer: runtime.Namer(meta.NewAccessor()),
-			EquivalentResourceRegistry: equivalent, TypeConverter: merge, Authorizer: allowAll{},
+			EquivalentResourceRegistry: equivalent, TypeConverter: merge, Authorizer: reg.authorizer,
 			MinRequestTimeout: watchTimeout, MaxRequestBodyBytes: maxBody,
 		}
 		resources, _, err := group.InstallREST(container)

@@ -28,13 +28,13 @@ import (
 // headerTimeout is how long a client may take to send a request's header.
 const headerTimeout = 10 * time.Second
 
-// identity is what a kubeconfig refers to: the CA that clients trust and the token that they show. The server's own leaf
-// is made anew at each start.
+// identity is what a kubeconfig refers to: the CA that clients trust and the tokens that people show. The server's own
+// leaf is made anew at each start.
 type identity struct {
-	caPEM []byte
-	ca    *x509.Certificate
-	key   *ecdsa.PrivateKey
-	token sim.Secret
+	caPEM  []byte
+	ca     *x509.Certificate
+	key    *ecdsa.PrivateKey
+	tokens map[string]sim.Secret // by user
 }
 
 // openIdentity reads the identity in dir, or makes one and, unless dir is "", keeps it there.
@@ -62,8 +62,28 @@ func openIdentity(dir string) (*identity, error) {
 			Help: "remove the file: a new identity is made at the next start, and kubeconfigs have to be written anew",
 		}
 	}
+	if added := id.addTokens(); len(added) > 0 { // of a dpesim that knew fewer users
+		return id, durable.WriteFile(path, append(kept, added...), 0o600)
+	}
 	return id, nil
 }
+
+// addTokens gives everybody in the kubeconfig who has none a token, and returns the new ones' PEM form.
+func (id *identity) addTokens() []byte {
+	var out []byte
+	for _, name := range []string{Operator, Viewer} {
+		if _, known := id.tokens[name]; known {
+			continue
+		}
+		token := newToken()
+		id.tokens[name] = token
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: tokenBlock, Headers: map[string]string{userHeader: name}, Bytes: []byte(token.Reveal())})...)
+	}
+	return out
+}
+
+// A token's PEM block names its user. The only token of old files, without a name, is the operator's.
+const tokenBlock, userHeader = "TOKEN", "User"
 
 // newIdentity makes an identity and its PEM form. Its certificates hold for a century around: clients judge them by the
 // machine's time, the product's may be anywhere.
@@ -87,9 +107,11 @@ func newIdentity() ([]byte, *identity, error) {
 	}
 	out := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	out = append(out, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})...)
-	out = append(out, pem.EncodeToMemory(&pem.Block{Type: "TOKEN", Bytes: []byte(rand.Text())})...)
 	id, err := parseIdentity(out)
-	return out, id, err
+	if err != nil {
+		return nil, nil, err
+	}
+	return append(out, id.addTokens()...), id, nil
 }
 
 // certificate gives what CA and leaf have in common.
@@ -101,9 +123,9 @@ func certificate(name string) (*x509.Certificate, error) {
 	}, err
 }
 
-// parseIdentity reads the PEM form: certificate, key, token.
+// parseIdentity reads the PEM form: certificate, key, tokens.
 func parseIdentity(in []byte) (*identity, error) {
-	id := &identity{}
+	id := &identity{tokens: map[string]sim.Secret{}}
 	for block, rest := pem.Decode(in); block != nil; block, rest = pem.Decode(rest) {
 		switch block.Type {
 		case "CERTIFICATE":
@@ -122,12 +144,19 @@ func parseIdentity(in []byte) (*identity, error) {
 				return nil, fmt.Errorf("a key of type %T where ECDSA is expected", k)
 			}
 			id.key = key
-		case "TOKEN":
-			id.token = sim.Secret(block.Bytes)
+		case tokenBlock:
+			name := block.Headers[userHeader]
+			if name == "" {
+				name = Operator
+			}
+			if len(block.Bytes) == 0 {
+				return nil, fmt.Errorf("the token of %s is empty", name)
+			}
+			id.tokens[name] = sim.Secret(block.Bytes)
 		}
 	}
-	if id.ca == nil || id.key == nil || id.token == "" {
-		return nil, errors.New("certificate, key or token is missing")
+	if id.ca == nil || id.key == nil {
+		return nil, errors.New("certificate or key is missing")
 	}
 	return id, nil
 }

@@ -13,16 +13,15 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	authenticationv1 "k8s.io/api/authentication/v1"
-	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/dpesim/dpesim/sim/cluster/internal/api"
 )
 
 // next gives the next event of w that is no bookmark.
@@ -204,7 +203,7 @@ func TestTablesHaveOneCellForEachColumn(t *testing.T) {
 			if !strings.Contains(strings.Join(r.Verbs, " "), "list") {
 				continue
 			}
-			code, body := get(t, s.RESTConfig(), root+l.GroupVersion+"/"+r.Name, "application/json;as=Table;v=v1;g=meta.k8s.io")
+			code, body := get(t, s.RESTConfig(api.Operator), root+l.GroupVersion+"/"+r.Name, "application/json;as=Table;v=v1;g=meta.k8s.io")
 			var table metav1.Table
 			if err := json.Unmarshal(body, &table); code != http.StatusOK || err != nil || len(table.ColumnDefinitions) == 0 {
 				t.Errorf("%s: %d %v %s", r.Name, code, err, body)
@@ -239,12 +238,12 @@ func TestDiscoveryNamesWhatIsServedAndTheRestIsNotFound(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/apis/apps/v1/daemonsets", "/apis/events.k8s.io/v1/events", "/nosuch"} {
-		if code, body := get(t, s.RESTConfig(), path, "application/json"); code != http.StatusNotFound {
+		if code, body := get(t, s.RESTConfig(api.Operator), path, "application/json"); code != http.StatusNotFound {
 			t.Errorf("%s: %d %s", path, code, body)
 		}
 	}
 	for _, path := range []string{"/api", "/apis", "/api/v1", "/apis/apps", "/apis/apps/v1", "/version", "/healthz", "/readyz", "/livez"} {
-		if code, body := get(t, s.RESTConfig(), path, "application/json"); code != http.StatusOK {
+		if code, body := get(t, s.RESTConfig(api.Operator), path, "application/json"); code != http.StatusOK {
 			t.Errorf("%s: %d %s", path, code, body)
 		}
 	}
@@ -253,7 +252,7 @@ func TestDiscoveryNamesWhatIsServedAndTheRestIsNotFound(t *testing.T) {
 func TestOpenAPIDocumentsBuild(t *testing.T) {
 	t.Parallel()
 	s, _ := start(t, options(t, ""))
-	code, body := get(t, s.RESTConfig(), "/openapi/v2", "application/json")
+	code, body := get(t, s.RESTConfig(api.Operator), "/openapi/v2", "application/json")
 	var v2 struct {
 		Definitions map[string]struct {
 			Properties map[string]any `json:"properties"`
@@ -272,35 +271,14 @@ func TestOpenAPIDocumentsBuild(t *testing.T) {
 			URL string `json:"serverRelativeURL"`
 		} `json:"paths"`
 	}
-	code, body = get(t, s.RESTConfig(), "/openapi/v3", "application/json")
+	code, body = get(t, s.RESTConfig(api.Operator), "/openapi/v3", "application/json")
 	if err := json.Unmarshal(body, &v3); code != http.StatusOK || err != nil || len(v3.Paths) != 12 {
 		t.Fatalf("v3: %d %v %s", code, err, body)
 	}
 	for name, p := range v3.Paths {
-		if code, body := get(t, s.RESTConfig(), p.URL, "application/json"); code != http.StatusOK || !strings.Contains(string(body), `"schemas"`) {
+		if code, body := get(t, s.RESTConfig(api.Operator), p.URL, "application/json"); code != http.StatusOK || !strings.Contains(string(body), `"schemas"`) {
 			t.Errorf("v3 %s: %d %.200s", name, code, body)
 		}
-	}
-}
-
-func TestOnlyTheTokenOpens(t *testing.T) {
-	t.Parallel()
-	s, _ := start(t, options(t, ""))
-	for _, token := range []string{"", "wrong"} {
-		c := s.RESTConfig()
-		c.BearerToken = token
-		_, err := ok[*kubernetes.Clientset](t)(kubernetes.NewForConfig(c)).CoreV1().Pods("default").List(t.Context(), metav1.ListOptions{})
-		if !apierrors.IsUnauthorized(err) {
-			t.Errorf("token %q: %v", token, err)
-		}
-	}
-	c := client(t, s)
-	can := ok[*authorizationv1.SelfSubjectAccessReview](t)(c.AuthorizationV1().SelfSubjectAccessReviews().Create(t.Context(), &authorizationv1.SelfSubjectAccessReview{
-		Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "create", Resource: "pods"}},
-	}, metav1.CreateOptions{}))
-	who := ok[*authenticationv1.SelfSubjectReview](t)(c.AuthenticationV1().SelfSubjectReviews().Create(t.Context(), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{}))
-	if !can.Status.Allowed || who.Status.UserInfo.Username != "admin" {
-		t.Errorf("allowed %v as %q", can.Status.Allowed, who.Status.UserInfo.Username)
 	}
 }
 

@@ -24,17 +24,22 @@ import (
 	"k8s.io/apiserver/pkg/storage/storagebackend"
 	"k8s.io/apiserver/pkg/storage/storagebackend/factory"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/dpesim/dpesim/sim/cluster/internal/api/rbac"
 )
 
 // registry holds the stores of all resources, and the endpoints over them by version and path ("pods/status").
 type registry struct {
-	types   *types
-	ledger  *ledger
-	stamp   stamper
-	options Options
-	stores  map[string]*kindStore // by plural
-	status  map[schema.GroupResource]statusEndpoint
-	storage map[schema.GroupVersion]map[string]rest.Storage
+	types     *types
+	ledger    *ledger
+	stamp     stamper
+	options   Options
+	resources []*resource
+	stores    map[string]*kindStore // by plural
+	status    map[schema.GroupResource]statusEndpoint
+	storage   map[schema.GroupVersion]map[string]rest.Storage
+
+	authorizer rbac.Authorizer
 }
 
 // kindStore is the main endpoint of a resource.
@@ -69,9 +74,10 @@ func newRegistry(l *ledger, o Options) (*registry, error) {
 		return nil, err
 	}
 	reg := &registry{
-		types: t, ledger: l, stamp: stamper{o.Clock}, options: o,
+		types: t, ledger: l, stamp: stamper{o.Clock}, options: o, resources: resources,
 		stores: map[string]*kindStore{}, status: map[schema.GroupResource]statusEndpoint{}, storage: map[schema.GroupVersion]map[string]rest.Storage{},
 	}
+	reg.authorizer = rbac.Authorizer{Source: policySource{reg}}
 	for _, gv := range served() {
 		reg.storage[gv] = map[string]rest.Storage{}
 	}
@@ -167,7 +173,7 @@ func (reg *registry) requireNamespace(ctx context.Context, o runtime.Object, _ *
 	return func(context.Context, bool) {}, nil
 }
 
-// load puts back what a former run left, and adds the namespaces that every cluster has.
+// load puts back what a former run left, and adds the namespaces, roles and bindings that every cluster has.
 func (reg *registry) load(ctx context.Context, rows []row) error {
 	byPrefix := map[string]*store{}
 	for _, k := range reg.stores {
@@ -192,7 +198,7 @@ func (reg *registry) load(ctx context.Context, rows []row) error {
 			return fmt.Errorf("create namespace %s: %w", name, err)
 		}
 	}
-	return nil
+	return reg.loadPolicy(ctx)
 }
 
 // notFound answers paths that are not served as an API server does.
@@ -216,4 +222,36 @@ func as[O any](o runtime.Object, err error) (*O, error) {
 		return nil, apierrors.NewInternalError(errors.New("unexpected type of object"))
 	}
 	return x, nil
+}
+
+// peek gives an object as it is in memory, to be read only and not to be shown: it may not be on disk yet. It is nil if
+// there is none.
+func (reg *registry) peek(plural, namespace, name string) runtime.Object {
+	s := reg.stores[plural]
+	o, _ := s.objects.find(s.key(namespace, name))
+	return o
+}
+
+// peekAll is peek for all objects of a namespace.
+func peekAll[O any](s *kindStore, namespace string) []*O {
+	root := s.key(namespace, "")
+	s.objects.mu.Lock()
+	items := s.objects.itemsLocked(root, true, s.objects.rev)
+	s.objects.mu.Unlock()
+	var out []*O
+	for _, it := range items {
+		if o, ok := any(it.object).(*O); ok {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// key is where the object of that name is in the store; without a name, the root of its namespace or of all.
+func (k *kindStore) key(namespace, name string) string {
+	key := "/" + k.r.groupResource().String() + "/"
+	if namespace != "" {
+		key += namespace + "/"
+	}
+	return key + name
 }

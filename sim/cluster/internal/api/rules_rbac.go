@@ -4,7 +4,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/validate/content"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
-	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -23,15 +22,8 @@ func clusterRoleRules() rules {
 		name: rbacName,
 		validate: on(func(r *rbacv1.ClusterRole) field.ErrorList {
 			errs := validPolicyRules(r.Rules, false)
-			a, at := r.AggregationRule, field.NewPath("aggregationRule", "clusterRoleSelectors")
-			if a == nil {
-				return errs
-			}
-			if len(a.ClusterRoleSelectors) == 0 {
-				errs = append(errs, field.Required(at, "at least one clusterRoleSelector required if aggregationRule is non-nil"))
-			}
-			for i := range a.ClusterRoleSelectors {
-				errs = append(errs, metav1validation.ValidateLabelSelector(&a.ClusterRoleSelectors[i], metav1validation.LabelSelectorValidationOptions{}, at.Index(i))...)
+			if r.AggregationRule != nil {
+				errs = append(errs, field.Forbidden(field.NewPath("aggregationRule"), "the in-process cluster does not aggregate cluster roles: list the rules"))
 			}
 			return errs
 		}),

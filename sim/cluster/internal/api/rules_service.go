@@ -109,7 +109,7 @@ func (reg *registry) allocateAddress(ctx context.Context, o runtime.Object, opts
 
 // freeAddress draws a cluster IP that no service has.
 func (reg *registry) freeAddress() (string, error) {
-	p, err := reg.stores["services"].objects.snapshot("/services/", true, 0)
+	p, err := reg.stores["services"].objects.snapshot(reg.stores["services"].key("", ""), true, 0)
 	if err != nil {
 		return "", err
 	}

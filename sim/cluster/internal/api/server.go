@@ -14,9 +14,6 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/klog/v2"
 
 	"github.com/dpesim/dpesim/sim/clock"
@@ -50,6 +47,7 @@ type Server struct {
 	listener net.Listener
 	http     *http.Server
 	identity *identity
+	users    *users
 	ledger   *ledger
 
 	stop    context.CancelFunc
@@ -90,7 +88,7 @@ func Open(ctx context.Context, o Options) (*Server, error) {
 
 func open(ctx context.Context, o Options, id *identity, ln net.Listener) (*Server, error) {
 	stopped, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s := &Server{log: o.Log, listener: ln, identity: id, ledger: newLedger(stopped), stop: stop}
+	s := &Server{log: o.Log, listener: ln, identity: id, users: newUsers(id.tokens), ledger: newLedger(stopped), stop: stop}
 	var rows []row
 	if o.Dir != "" {
 		var err error
@@ -117,7 +115,7 @@ func open(ctx context.Context, o Options, id *identity, ln net.Listener) (*Serve
 		return nil, errors.Join(err, s.ledger.close())
 	}
 	s.http = &http.Server{
-		Handler:           s.counted(s.recovered(authenticated(h, id.token, reg.types))),
+		Handler:           s.counted(s.recovered(authenticated(h, s.users, reg.types))),
 		TLSConfig:         config,
 		ReadHeaderTimeout: headerTimeout,
 		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
@@ -128,29 +126,6 @@ func open(ctx context.Context, o Options, id *identity, ln net.Listener) (*Serve
 
 // URL gives the server's address, "https://127.0.0.1:41234".
 func (s *Server) URL() string { return "https://" + s.listener.Addr().String() }
-
-// RESTConfig gives what a client in this process needs. It does not limit its own rate.
-func (s *Server) RESTConfig() *rest.Config {
-	return &rest.Config{
-		Host: s.URL(), BearerToken: s.identity.token.Reveal(), QPS: -1,
-		TLSClientConfig: rest.TLSClientConfig{CAData: s.identity.caPEM},
-	}
-}
-
-// Kubeconfig gives what helm and kubectl need, as a file's content. It holds the token: write it with mode 0600.
-func (s *Server) Kubeconfig() []byte {
-	const name = "dpesim"
-	c := clientcmdapi.NewConfig()
-	c.Clusters[name] = &clientcmdapi.Cluster{Server: s.URL(), CertificateAuthorityData: s.identity.caPEM}
-	c.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: s.identity.token.Reveal()}
-	c.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name, Namespace: corev1.NamespaceDefault}
-	c.CurrentContext = name
-	out, err := clientcmd.Write(*c)
-	if err != nil {
-		s.log.Error("kubeconfig not written", "err", err)
-	}
-	return out
-}
 
 // Serve answers requests until ctx is done, and then returns nil once the server is closed. It fails if the database
 // can no longer be written.

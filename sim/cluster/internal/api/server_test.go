@@ -64,7 +64,7 @@ func start(tb testing.TB, o api.Options) (s *api.Server, stop func() error) {
 
 func client(tb testing.TB, s *api.Server) *kubernetes.Clientset {
 	tb.Helper()
-	c, err := kubernetes.NewForConfig(s.RESTConfig())
+	c, err := kubernetes.NewForConfig(s.RESTConfig(api.Operator))
 	if err != nil {
 		tb.Fatal(err)
 	}

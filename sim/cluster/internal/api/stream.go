@@ -40,9 +40,13 @@ func (e streamEndpoint) Connect(ctx context.Context, name string, _ runtime.Obje
 	if _, err := e.pods.Get(ctx, name, &metav1.GetOptions{}); err != nil {
 		return nil, err
 	}
-	return nil, &apierrors.StatusError{ErrStatus: metav1.Status{
-		Status: metav1.StatusFailure, Code: http.StatusNotImplemented, Reason: "NotImplemented",
-		Message: "containers of the in-process cluster run inside dpesim: there is nothing to " + e.what +
-			". Use kubectl logs and describe, or a real cluster",
+	return nil, notModelled("containers of the in-process cluster run inside dpesim: there is nothing to " + e.what +
+		". Use kubectl logs and describe, or a real cluster")
+}
+
+// notModelled is the answer to what Kubernetes can do and this cluster cannot.
+func notModelled(msg string) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusNotImplemented, Reason: "NotImplemented", Message: msg,
 	}}
 }

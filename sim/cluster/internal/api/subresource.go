@@ -32,6 +32,13 @@ func (reg *registry) addSubresources() {
 	finalize.UpdateStrategy, finalize.ResetFieldsStrategy = finalizeStrategy{s}, s
 	core["namespaces/finalize"] = statusEndpoint{&finalize}
 
-	reg.storage[authorizationv1.SchemeGroupVersion]["selfsubjectaccessreviews"] = accessReview()
-	reg.storage[authenticationv1.SchemeGroupVersion]["selfsubjectreviews"] = selfReview()
+	for _, r := range rbacResources() {
+		reg.storage[r.kind.GroupVersion()][r.plural] = policyStore{reg.stores[r.plural], reg.authorizer}
+	}
+	core["serviceaccounts/token"] = tokenEndpoint{reg.stores["serviceaccounts"].Store}
+
+	reviews, access := reviewer{reg.authorizer}, reg.storage[authorizationv1.SchemeGroupVersion]
+	access["selfsubjectaccessreviews"], access["selfsubjectrulesreviews"] = reviews.self(), reviews.rules()
+	access["subjectaccessreviews"], access["localsubjectaccessreviews"] = reviews.other(), reviews.local()
+	reg.storage[authenticationv1.SchemeGroupVersion]["selfsubjectreviews"] = whoami()
 }
