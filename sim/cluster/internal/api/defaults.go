@@ -232,6 +232,7 @@ func requestsFromLimits(list []corev1.Container) {
 func serviceDefaults(s *corev1.Service) {
 	fill(&s.Spec.Type, corev1.ServiceTypeClusterIP)
 	fill(&s.Spec.SessionAffinity, corev1.ServiceAffinityNone)
+	s.Spec.SessionAffinityConfig = affinityConfig(s)
 	for i := range s.Spec.Ports {
 		p := &s.Spec.Ports[i]
 		fill(&p.Protocol, corev1.ProtocolTCP)
@@ -243,7 +244,7 @@ func serviceDefaults(s *corev1.Service) {
 		return
 	}
 	fillPtr(&s.Spec.InternalTrafficPolicy, corev1.ServiceInternalTrafficPolicyCluster)
-	if s.Spec.Type == corev1.ServiceTypeLoadBalancer || s.Spec.Type == corev1.ServiceTypeNodePort {
+	if outside(s) {
 		fill(&s.Spec.ExternalTrafficPolicy, corev1.ServiceExternalTrafficPolicyCluster)
 	}
 	if s.Spec.Type == corev1.ServiceTypeLoadBalancer {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
@@ -108,5 +109,63 @@ func TestKubectl(t *testing.T) {
 	l := ok[*corev1.ConfigMapList](t)(client(t, s).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{}))
 	if len(l.Items) != 1 || l.Items[0].Data["a"] != "b" {
 		t.Errorf("%+v", l.Items)
+	}
+}
+
+// What an operator looks at, of every kind. It is not parallel: kubectl keeps flags in globals.
+func TestKubectlOnEveryKind(t *testing.T) {
+	s, _ := start(t, options(t, ""))
+	c := client(t, s)
+	fillTables(t, c)
+	ok[*appsv1.Deployment](t)(c.AppsV1().Deployments("default").Create(t.Context(), deployment("web"), metav1.CreateOptions{}))
+	ok[*corev1.ConfigMap](t)(c.CoreV1().ConfigMaps("default").Create(t.Context(), configMap("cm"), metav1.CreateOptions{}))
+	ok[*corev1.Secret](t)(c.CoreV1().Secrets("default").Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "s"}, StringData: map[string]string{"a": "b"}}, metav1.CreateOptions{}))
+	ok[*corev1.Pod](t)(c.CoreV1().Pods("default").Create(t.Context(), pod("p"), metav1.CreateOptions{}))
+	kubeconfig, file := kubeconfigOf(t, s), filepath.Join(t.TempDir(), "cm.yaml")
+	if err := os.WriteFile(file, []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: kept, labels: {set: a}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pruned := []string{"apply", "-f", file, "--prune", "-l", "set=a", "--prune-allowlist", "core/v1/ConfigMap"}
+	for _, step := range []struct {
+		want string
+		args []string
+	}{
+		{"service/web", []string{"get", "all,pdb,hpa,ep,sa,netpol,cm,secret,pvc,pv,sc,role,rolebinding,clusterrole,lease,events,nodes"}},
+		{"Replicas:               1 desired", []string{"describe", "deploy/web"}},
+		{"Node-Selectors:", []string{"describe", "pod/p"}},
+		{"Endpoints:", []string{"describe", "svc/web"}},
+		{"Addresses:", []string{"describe", "ep/web"}},
+		{"AddressType:", []string{"describe", "endpointslice/web-abc"}},
+		{"Allocatable:", []string{"describe", "node/n1"}},
+		{"Metrics:", []string{"describe", "hpa/h"}},
+		{"Min available:", []string{"describe", "pdb/b"}},
+		{"PodSelector:", []string{"describe", "netpol/p"}},
+		{"Parallelism:", []string{"describe", "job/j"}},
+		{"Access Modes:", []string{"describe", "pvc/c"}},
+		{"Reclaim Policy:", []string{"describe", "pv/v"}},
+		{"Provisioner:", []string{"describe", "sc/standard"}},
+		{"PolicyRule:", []string{"describe", "role/r"}},
+		{"Kind:  Role", []string{"describe", "rolebinding/rb"}},
+		{"Image pull secrets:", []string{"describe", "sa/bot"}},
+		{"a:  1 bytes", []string{"describe", "secret/s"}},
+		{"Holder Identity:", []string{"describe", "lease/n1", "-n", "kube-node-lease"}},
+		{"Status:       Active", []string{"describe", "ns/default"}},
+		{"FIELD: minAvailable", []string{"explain", "pdb.spec.minAvailable"}},
+		{"FIELD: endpoints", []string{"explain", "endpointslice.endpoints"}},
+		{"KIND:       ClusterRole", []string{"explain", "clusterrole"}},
+		{"configmap/kept created", []string{"apply", "-f", file}},
+		{"configmap/kept replaced", []string{"replace", "-f", file}},
+		{"configmap/kept", pruned},
+		{"labeled", []string{"label", "cm/kept", "more=b"}},
+		{"annotated", []string{"annotate", "cm/kept", "note=b"}},
+		{"tainted", []string{"taint", "nodes", "n1", "k=v:NoSchedule"}},
+		{"uncordoned", []string{"uncordon", "n1"}},
+		{"autoscaled", []string{"autoscale", "deploy/web", "--max", "3", "--cpu", "50%"}},
+		{"exposed", []string{"expose", "deploy/web", "--port", "8080", "--name", "more"}},
+	} {
+		out, err := run(t, kubeconfig, step.args...)
+		if err != nil || !strings.Contains(out, step.want) {
+			t.Errorf("kubectl %s: %v, want %q in:\n%s", strings.Join(step.args, " "), err, step.want, out)
+		}
 	}
 }

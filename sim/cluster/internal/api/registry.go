@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -94,6 +95,9 @@ func newRegistry(l *ledger, o Options) (*registry, error) {
 func (reg *registry) add(r *resource) error {
 	main := strategy{ObjectTyper: reg.types, r: r, draw: reg.options.Draw, stamp: reg.stamp}
 	k := &kindStore{r: r, objects: newStore(reg.ledger, !r.volatile, r.newObject, reg.options.Clock)}
+	if r.ttl > 0 {
+		k.objects.expiry = &expiry{after: r.ttl, changed: map[string]time.Time{}}
+	}
 	k.Store = &genericregistry.Store{
 		NewFunc: r.newObject, NewListFunc: r.newList,
 		DefaultQualifiedResource:  r.groupResource(),

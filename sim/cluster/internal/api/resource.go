@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,9 +22,10 @@ type resource struct {
 	singular   string
 	short      []string
 	namespaced bool
-	all        bool // among what `kubectl get all` shows
-	volatile   bool // not kept over a restart
-	scale      bool // has a /scale subresource
+	all        bool          // among what `kubectl get all` shows
+	volatile   bool          // not kept over a restart
+	scale      bool          // has a /scale subresource
+	ttl        time.Duration // after its last change an object is forgotten; 0: never. For volatile ones only
 
 	object, list reflect.Type // struct types
 

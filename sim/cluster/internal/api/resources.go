@@ -13,6 +13,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/fields"
 )
 
@@ -27,7 +28,7 @@ func newResources() []*resource {
 	namespaces.fields = on(func(n *corev1.Namespace) fields.Set { return fields.Set{"status.phase": string(n.Status.Phase)} })
 
 	nodes := of[corev1.Node, corev1.NodeList](core, "Node", "nodes", "node", "no")
-	nodes.namespaced, nodes.columns = false, nodeColumns()
+	nodes.namespaced, nodes.rules, nodes.columns = false, nodeRules(), nodeColumns()
 	nodes.selectable = []string{"spec.unschedulable"}
 	nodes.fields = on(func(n *corev1.Node) fields.Set {
 		return fields.Set{"spec.unschedulable": strconv.FormatBool(n.Spec.Unschedulable)}
@@ -53,7 +54,7 @@ func newResources() []*resource {
 	configMaps.rules, configMaps.columns = configMapRules(), configMapColumns()
 
 	accounts := of[corev1.ServiceAccount, corev1.ServiceAccountList](core, "ServiceAccount", "serviceaccounts", "serviceaccount", "sa")
-	accounts.columns = serviceAccountColumns()
+	accounts.name, accounts.columns = apivalidation.ValidateServiceAccountName, serviceAccountColumns()
 
 	services := of[corev1.Service, corev1.ServiceList](core, "Service", "services", "service", "svc")
 	services.all, services.rules, services.columns = true, serviceRules(), serviceColumns()
@@ -69,7 +70,7 @@ func newResources() []*resource {
 	volumes.namespaced, volumes.rules, volumes.columns = false, volumeRules(), volumeColumns()
 
 	events := of[corev1.Event, corev1.EventList](core, "Event", "events", "event", "ev")
-	events.volatile, events.rules, events.columns = true, eventRules(), eventColumns()
+	events.volatile, events.ttl, events.rules, events.columns = true, eventTTL, eventRules(), eventColumns()
 	events.selectable = []string{
 		"involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid", "involvedObject.apiVersion",
 		"involvedObject.resourceVersion", "involvedObject.fieldPath", "reason", "reportingComponent", "source", "type",

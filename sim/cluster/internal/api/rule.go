@@ -13,8 +13,18 @@ import (
 // Kubernetes' own words, where several kinds use them.
 const (
 	notNegative = apivalidation.IsNegativeErrorMsg
+	positive    = "must be greater than zero"
 	immutable   = apivalidation.FieldImmutableErrorMsg
 )
+
+// invalid gives an error for each thing that is wrong with v.
+func invalid(at *field.Path, v any, msgs []string) field.ErrorList {
+	var errs field.ErrorList
+	for _, msg := range msgs {
+		errs = append(errs, field.Invalid(at, v, msg))
+	}
+	return errs
+}
 
 // oneOf checks that v is among the values that are supported. None at all is required, not unsupported.
 func oneOf[T ~string](at *field.Path, v T, values ...T) field.ErrorList {
@@ -34,20 +44,12 @@ func supported[T ~string](at *field.Path, v T, values ...T) field.ErrorList {
 
 // label checks a DNS label.
 func label(at *field.Path, v string) field.ErrorList {
-	var errs field.ErrorList
-	for _, msg := range validation.IsDNS1123Label(v) {
-		errs = append(errs, field.Invalid(at, v, msg))
-	}
-	return errs
+	return invalid(at, v, validation.IsDNS1123Label(v))
 }
 
 // subdomain checks a DNS subdomain.
 func subdomain(at *field.Path, v string) field.ErrorList {
-	var errs field.ErrorList
-	for _, msg := range validation.IsDNS1123Subdomain(v) {
-		errs = append(errs, field.Invalid(at, v, msg))
-	}
-	return errs
+	return invalid(at, v, validation.IsDNS1123Subdomain(v))
 }
 
 // validLabels checks a map of labels.

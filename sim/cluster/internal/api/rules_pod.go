@@ -1,12 +1,16 @@
 package api
 
 import (
+	"fmt"
+	"math"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/diff"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -14,17 +18,14 @@ func podRules() rules {
 	return rules{
 		create:   do(podCreated),
 		update:   podUpdated,
-		validate: on(func(p *corev1.Pod) field.ErrorList { return validPodSpec(&p.Spec, field.NewPath("spec")) }),
+		validate: on(validPod),
 		replace:  on2(podReplaced),
 		grace:    podGrace,
 	}
 }
 
-// podCreated does what the admission of a real cluster does: every pod has a service account, and outlasts short outages.
+// podCreated gives a new pod its first status.
 func podCreated(p *corev1.Pod) {
-	fill(&p.Spec.ServiceAccountName, "default")
-	p.Spec.DeprecatedServiceAccount = p.Spec.ServiceAccountName
-	tolerateOutages(p)
 	p.Status = corev1.PodStatus{Phase: corev1.PodPending, QOSClass: qosClass(p)}
 }
 
@@ -87,6 +88,17 @@ func podReplaced(p, old *corev1.Pod) field.ErrorList {
 	if len(p.Spec.InitContainers) != len(old.Spec.InitContainers) {
 		return field.ErrorList{field.Forbidden(spec.Child("initContainers"), "pod updates may not add or remove containers")}
 	}
+	at, now, was := spec.Child("activeDeadlineSeconds"), p.Spec.ActiveDeadlineSeconds, old.Spec.ActiveDeadlineSeconds
+	var errs field.ErrorList
+	switch {
+	case now == nil && was != nil:
+		errs = append(errs, field.Invalid(at, now, "must not update from a positive integer to nil value"))
+	case now != nil && was != nil && *was < *now:
+		return field.ErrorList{field.Invalid(at, *now, "must be less than or equal to previous value")}
+	}
+	if !tolerates(p.Spec.Tolerations, old.Spec.Tolerations) {
+		errs = append(errs, field.Forbidden(spec.Child("tolerations"), "existing toleration can not be modified except its tolerationSeconds"))
+	}
 	like := p.Spec.DeepCopy()
 	for i := range like.Containers {
 		like.Containers[i].Image = old.Spec.Containers[i].Image
@@ -94,69 +106,127 @@ func podReplaced(p, old *corev1.Pod) field.ErrorList {
 	for i := range like.InitContainers {
 		like.InitContainers[i].Image = old.Spec.InitContainers[i].Image
 	}
-	like.ActiveDeadlineSeconds = old.Spec.ActiveDeadlineSeconds
+	like.ActiveDeadlineSeconds, like.Tolerations = old.Spec.ActiveDeadlineSeconds, old.Spec.Tolerations
+	if len(like.SchedulingGates) < len(old.Spec.SchedulingGates) {
+		like.SchedulingGates = old.Spec.SchedulingGates
+	}
 	if old.Spec.NodeName == "" {
 		like.NodeName = "" // set by binding
 	}
-	if len(like.Tolerations) >= len(old.Spec.Tolerations) && !slices.ContainsFunc(old.Spec.Tolerations, func(t corev1.Toleration) bool {
-		return !slices.ContainsFunc(p.Spec.Tolerations, func(n corev1.Toleration) bool { return n.MatchToleration(&t) })
-	}) {
-		like.Tolerations = old.Spec.Tolerations
-	}
 	if apiequality.Semantic.DeepEqual(*like, old.Spec) {
-		return nil
+		return errs
 	}
-	return field.ErrorList{field.Forbidden(spec, "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"+
+	return append(errs, field.Forbidden(spec, "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"+
 		"`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` "+
-		"(allow it to be set to 1 if it was previously negative)")}
+		"(allow it to be set to 1 if it was previously negative)\n"+diff.Diff(old.Spec, *like)))
+}
+
+// tolerates tells whether now has all that was, with other times perhaps.
+func tolerates(now, was []corev1.Toleration) bool {
+	return !slices.ContainsFunc(was, func(o corev1.Toleration) bool {
+		return !slices.ContainsFunc(now, func(n corev1.Toleration) bool {
+			o.TolerationSeconds = n.TolerationSeconds
+			return apiequality.Semantic.DeepEqual(n, o)
+		})
+	})
+}
+
+// validPod checks a pod. A template may name an image with blanks around, a pod may not.
+func validPod(p *corev1.Pod) field.ErrorList {
+	at := field.NewPath("spec")
+	errs := validPodSpec(&p.Spec, at)
+	blanks := func(list []corev1.Container, at *field.Path) {
+		for i, c := range list {
+			if strings.TrimSpace(c.Image) != c.Image {
+				errs = append(errs, field.Invalid(at.Index(i).Child("image"), c.Image, "must not have leading or trailing whitespace"))
+			}
+		}
+	}
+	blanks(p.Spec.Containers, at.Child("containers"))
+	blanks(p.Spec.InitContainers, at.Child("initContainers"))
+	return errs
 }
 
 // validPodSpec checks what a pod, or a workload's template, says.
 func validPodSpec(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 	errs, volumes := validVolumes(s.Volumes, at.Child("volumes"))
-	if len(s.Containers) == 0 {
-		errs = append(errs, field.Required(at.Child("containers"), ""))
-	}
-	names := map[string]bool{}
-	for i := range s.InitContainers {
-		errs = append(errs, validContainer(&s.InitContainers[i], volumes, names, at.Child("initContainers").Index(i))...)
-	}
-	for i := range s.Containers {
-		errs = append(errs, validContainer(&s.Containers[i], volumes, names, at.Child("containers").Index(i))...)
-	}
+	errs = append(errs, validContainers(s, volumes, at)...)
 	errs = append(errs, oneOf(at.Child("restartPolicy"), s.RestartPolicy, corev1.RestartPolicyAlways, corev1.RestartPolicyOnFailure, corev1.RestartPolicyNever)...)
 	errs = append(errs, oneOf(at.Child("dnsPolicy"), s.DNSPolicy, corev1.DNSClusterFirstWithHostNet, corev1.DNSClusterFirst, corev1.DNSDefault, corev1.DNSNone)...)
-	if s.ServiceAccountName != "" {
-		errs = append(errs, subdomain(at.Child("serviceAccountName"), s.ServiceAccountName)...)
-	}
-	if g := s.TerminationGracePeriodSeconds; g != nil && *g < 0 {
-		errs = append(errs, field.Invalid(at.Child("terminationGracePeriodSeconds"), *g, notNegative))
-	}
-	if d := s.ActiveDeadlineSeconds; d != nil && *d < 1 {
-		errs = append(errs, field.Invalid(at.Child("activeDeadlineSeconds"), *d, "must be between 1 and 2147483647, inclusive"))
-	}
 	errs = append(errs, validLabels(s.NodeSelector, at.Child("nodeSelector"))...)
-	for i, secret := range s.ImagePullSecrets {
-		if strings.TrimSpace(secret.Name) != secret.Name {
-			errs = append(errs, subdomain(at.Child("imagePullSecrets").Index(i).Child("name"), secret.Name)...)
+	errs = append(errs, validPodSecurity(s.SecurityContext, at.Child("securityContext"))...)
+	if s.ShareProcessNamespace != nil && *s.ShareProcessNamespace && s.HostPID {
+		errs = append(errs, field.Invalid(at.Child("shareProcessNamespace"), true, "ShareProcessNamespace and HostPID cannot both be enabled"))
+	}
+	errs = append(errs, validAffinity(s.Affinity, at.Child("affinity"))...)
+	errs = append(errs, validDNS(s, at.Child("dnsConfig"))...)
+	for i, g := range s.ReadinessGates {
+		errs = append(errs, invalid(at.Child("readinessGates").Index(i).Child("conditionType"), string(g.ConditionType), validation.IsQualifiedName(string(g.ConditionType)))...)
+	}
+	errs = append(errs, validSpread(s.TopologySpreadConstraints, at.Child("topologySpreadConstraints"))...)
+	for _, n := range []struct {
+		name, value string
+		check       func(at *field.Path, v string) field.ErrorList
+	}{
+		{"serviceAccountName", s.ServiceAccountName, subdomain},
+		{"nodeName", s.NodeName, subdomain},
+		{"hostname", s.Hostname, label},
+		{"subdomain", s.Subdomain, label},
+		{"priorityClassName", s.PriorityClassName, subdomain},
+		{"runtimeClassName", deref(s.RuntimeClassName, ""), subdomain},
+	} {
+		if n.value != "" {
+			errs = append(errs, n.check(at.Child(n.name), n.value)...)
 		}
 	}
-	for i, t := range s.Tolerations {
-		errs = append(errs, validToleration(t, at.Child("tolerations").Index(i))...)
+	if d := s.ActiveDeadlineSeconds; d != nil && (*d < 1 || *d > math.MaxInt32) {
+		errs = append(errs, field.Invalid(at.Child("activeDeadlineSeconds"), *d, validation.InclusiveRangeError(1, math.MaxInt32)))
+	}
+	errs = append(errs, validTolerations(s.Tolerations, at.Child("tolerations"))...)
+	for i, h := range s.HostAliases {
+		at := at.Child("hostAliases").Index(i)
+		errs = append(errs, validation.IsValidIP(at.Child("ip"), h.IP)...)
+		for j, name := range h.Hostnames {
+			errs = append(errs, subdomain(at.Child("hostnames").Index(j), name)...)
+		}
+	}
+	if p := s.PreemptionPolicy; p != nil {
+		errs = append(errs, oneOf(at.Child("preemptionPolicy"), *p, corev1.PreemptLowerPriority, corev1.PreemptNever)...)
 	}
 	return errs
 }
 
-func validToleration(t corev1.Toleration, at *field.Path) field.ErrorList {
+// The limits of a resolver's configuration.
+// Source: the API reference of Kubernetes 1.37, PodDNSConfig; they are those of glibc.
+const maxNameservers, maxSearches = 3, 32
+
+func validDNS(s *corev1.PodSpec, at *field.Path) field.ErrorList {
+	c := s.DNSConfig
+	if s.DNSPolicy == corev1.DNSNone {
+		switch {
+		case c == nil:
+			return field.ErrorList{field.Required(at, "must provide `dnsConfig` when `dnsPolicy` is None")}
+		case len(c.Nameservers) == 0:
+			return field.ErrorList{field.Required(at.Child("nameservers"), "must provide at least one DNS nameserver when `dnsPolicy` is None")}
+		}
+	}
+	if c == nil {
+		return nil
+	}
 	var errs field.ErrorList
-	if t.Key == "" && t.Operator != corev1.TolerationOpExists {
-		errs = append(errs, field.Invalid(at.Child("operator"), t.Operator, "operator must be Exists when `key` is empty, which means \"match all values and all keys\""))
+	if len(c.Nameservers) > maxNameservers {
+		errs = append(errs, field.Invalid(at.Child("nameservers"), c.Nameservers, fmt.Sprintf("must not have more than %v nameservers", maxNameservers)))
 	}
-	if t.Operator == corev1.TolerationOpExists && t.Value != "" {
-		errs = append(errs, field.Invalid(at.Child("operator"), t, "value must be empty when `operator` is 'Exists'"))
+	for i, ns := range c.Nameservers {
+		errs = append(errs, validation.IsValidIP(at.Child("nameservers").Index(i), ns)...)
 	}
-	if t.Effect != "" {
-		errs = append(errs, oneOf(at.Child("effect"), t.Effect, corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute)...)
+	if len(c.Searches) > maxSearches {
+		errs = append(errs, field.Invalid(at.Child("searches"), c.Searches, fmt.Sprintf("must not have more than %v search paths", maxSearches)))
+	}
+	for i, o := range c.Options {
+		if o.Name == "" {
+			errs = append(errs, field.Required(at.Child("options").Index(i), "must not be empty"))
+		}
 	}
 	return errs
 }

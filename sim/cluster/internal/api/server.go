@@ -103,6 +103,7 @@ func open(ctx context.Context, o Options, id *identity, ln net.Listener) (*Serve
 	}
 	var h http.Handler
 	if err == nil {
+		reg.expireEvents()
 		h, err = newHandler(reg, ln.Addr().String())
 	}
 	if err != nil {
@@ -197,7 +198,7 @@ func (s *Server) recovered(h http.Handler) http.Handler {
 				panic(p)
 			default:
 				s.log.Error("request failed", "err", fmt.Sprint(p), "method", r.Method, "path", r.URL.Path)
-				http.Error(w, "an internal error occurred: it is in dpesim's log", http.StatusInternalServerError)
+				http.Error(w, "This request caused apiserver to panic. Look in the logs for details.", http.StatusInternalServerError)
 			}
 		}()
 		h.ServeHTTP(w, r)

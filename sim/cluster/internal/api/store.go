@@ -30,7 +30,8 @@ type store struct {
 
 	newFunc func() runtime.Object
 	stamp   stamper
-	kept    bool // in the journal, if there is one
+	kept    bool    // in the journal, if there is one
+	expiry  *expiry // nil: objects stay until they are deleted
 
 	// The ledger's lock guards what follows.
 	objects map[string]runtime.Object
@@ -87,6 +88,7 @@ func (s *store) putLocked(key string, o runtime.Object) {
 func (s *store) commitLocked(key string, rev uint64, prev, next runtime.Object) *batch {
 	c := change{rev: rev, key: key, prev: prev, next: next}
 	s.putLocked(key, next)
+	s.expiry.noteLocked(key, next != nil, s.stamp.clock.Now())
 	s.past = append(s.past, c)
 	if len(s.past) > history {
 		half := len(s.past) / 2

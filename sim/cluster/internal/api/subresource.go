@@ -12,7 +12,8 @@ func (reg *registry) addSubresources() {
 	core := reg.storage[corev1.SchemeGroupVersion]
 	pods, namespaces, budgets := reg.stores["pods"], reg.stores["namespaces"], reg.stores["poddisruptionbudgets"]
 
-	reg.stores["services"].BeginCreate = reg.allocateAddress
+	pods.BeginCreate = reg.admitPods
+	core["services"] = newServiceStore(reg.stores["services"], reg.options.Draw)
 	core["pods/binding"] = bindingEndpoint{pods.Store, reg.stamp}
 	core["pods/eviction"] = evictionEndpoint{
 		pods: pods.Store, budgets: budgets, stamp: reg.stamp,
