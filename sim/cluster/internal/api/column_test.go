@@ -65,7 +65,7 @@ func TestColumnsAreThoseOfKubernetes(t *testing.T) {
 		"/apis/networking.k8s.io/v1/namespaces/default/networkpolicies":      "Name|Pod-Selector|Age\np|<none>|0s",
 		"/apis/policy/v1/namespaces/default/poddisruptionbudgets":            "Name|Min Available|Max Unavailable|Allowed Disruptions|Age\nb|50%|N/A|0|0s",
 		"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases":     "Name|Holder|Age\nn1|n1|0s",
-		"/apis/storage.k8s.io/v1/storageclasses":                             "Name|Provisioner|ReclaimPolicy|VolumeBindingMode|AllowVolumeExpansion|Age\nstandard|example.com/p|Delete|Immediate|false|0s",
+		"/apis/storage.k8s.io/v1/storageclasses":                             "Name|Provisioner|ReclaimPolicy|VolumeBindingMode|AllowVolumeExpansion|Age\nstandard (default)|example.com/p|Delete|Immediate|false|0s",
 		"/api/v1/namespaces/default/serviceaccounts":                         "Name|Age\nbot|0s",
 		"/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles":        "Name|Created At\nr|2031-05-06T07:08:09Z",
 		"/apis/rbac.authorization.k8s.io/v1/clusterroles/cr":                 "Name|Created At\ncr|2031-05-06T07:08:09Z",
@@ -132,7 +132,9 @@ func fillTables(t *testing.T, c *kubernetes.Clientset) {
 	ok[*coordinationv1.Lease](t)(c.CoordinationV1().Leases("kube-node-lease").Create(t.Context(), &coordinationv1.Lease{
 		ObjectMeta: meta("n1"), Spec: coordinationv1.LeaseSpec{HolderIdentity: ptr.To("n1")},
 	}, opts))
-	ok[*storagev1.StorageClass](t)(c.StorageV1().StorageClasses().Create(t.Context(), &storagev1.StorageClass{ObjectMeta: meta("standard"), Provisioner: "example.com/p"}, opts))
+	ok[*storagev1.StorageClass](t)(c.StorageV1().StorageClasses().Create(t.Context(), &storagev1.StorageClass{
+		ObjectMeta: metav1.ObjectMeta{Name: "standard", Annotations: map[string]string{"storageclass.kubernetes.io/is-default-class": "true"}}, Provisioner: "example.com/p",
+	}, opts))
 	ok[*corev1.ServiceAccount](t)(core.ServiceAccounts("default").Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: meta("bot")}, opts))
 	rules := []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"pods"}}}
 	ok[*rbacv1.Role](t)(rbac.Roles("default").Create(t.Context(), &rbacv1.Role{ObjectMeta: meta("r"), Rules: rules}, opts))

@@ -88,3 +88,21 @@ func classColumns() columns {
 		show("AllowVolumeExpansion", func(c *storagev1.StorageClass) any { return deref(c.AllowVolumeExpansion, false) }), ageColumn(),
 	}
 }
+
+// isDefaultClass is the annotation of the class that claims get which name none.
+const isDefaultClass = "storageclass.kubernetes.io/is-default-class"
+
+// defaultClass names the class that claims get which name none: of several the newest.
+func defaultClass(l *storagev1.StorageClassList) string {
+	var found *storagev1.StorageClass
+	for i := range l.Items {
+		c := &l.Items[i]
+		if c.Annotations[isDefaultClass] == "true" && (found == nil || found.CreationTimestamp.Before(&c.CreationTimestamp)) {
+			found = c
+		}
+	}
+	if found == nil {
+		return ""
+	}
+	return found.Name
+}

@@ -106,7 +106,7 @@ func (reg *registry) add(r *resource) error {
 			return storage.SelectionPredicate{Label: l, Field: f, GetAttrs: r.attributes}
 		},
 		CreateStrategy: main, UpdateStrategy: main, DeleteStrategy: main, ResetFieldsStrategy: main,
-		TableConvertor: tabler{r.columns, reg.options.Clock},
+		TableConvertor: tabler{r.columns, reg.options.Clock, r.preferred},
 	}
 	if r.grace != nil {
 		k.DeleteStrategy = graceful{main}

@@ -34,7 +34,8 @@ type resource struct {
 	fields     func(runtime.Object) fields.Set
 
 	rules
-	columns columns
+	columns   columns
+	preferred func(list runtime.Object) string // see tabler
 }
 
 // rules are a kind's own rules of writing, beyond those that hold for every object. Each may be nil.

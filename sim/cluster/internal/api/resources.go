@@ -107,7 +107,7 @@ func newResources() []*resource {
 	scalers.all, scalers.rules, scalers.columns = true, scalerRules(), scalerColumns()
 
 	classes := of[storagev1.StorageClass, storagev1.StorageClassList](storagev1.SchemeGroupVersion, "StorageClass", "storageclasses", "storageclass", "sc")
-	classes.namespaced, classes.rules, classes.columns = false, classRules(), classColumns()
+	classes.namespaced, classes.rules, classes.columns, classes.preferred = false, classRules(), classColumns(), on(defaultClass)
 
 	endpoints := of[corev1.Endpoints, corev1.EndpointsList](core, "Endpoints", "endpoints", "endpoints", "ep")
 	endpoints.rules, endpoints.columns = endpointsRules(), endpointsColumns()

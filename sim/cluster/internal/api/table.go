@@ -27,6 +27,8 @@ type column struct {
 type tabler struct {
 	columns columns
 	clock   *clock.Clock
+	// preferred names the object of a list that the cluster takes unless told otherwise; nil: there is no such thing.
+	preferred func(list runtime.Object) string
 }
 
 var _ rest.TableConvertor = tabler{}
@@ -37,7 +39,10 @@ func (t tabler) ConvertToTable(_ context.Context, o, opts runtime.Object) (*meta
 	if to, ok := opts.(*metav1.TableOptions); !ok || to == nil || !to.NoHeaders {
 		out.ColumnDefinitions = t.header()
 	}
-	now := t.clock.Now()
+	now, chosen := t.clock.Now(), ""
+	if t.preferred != nil && meta.IsListType(o) {
+		chosen = t.preferred(o)
+	}
 	add := func(o runtime.Object) error {
 		m, err := meta.Accessor(o)
 		if err != nil {
@@ -45,7 +50,11 @@ func (t tabler) ConvertToTable(_ context.Context, o, opts runtime.Object) (*meta
 		}
 		cells := make([]any, 0, len(t.columns)+1)
 		if !t.named() {
-			cells = append(cells, m.GetName())
+			name := m.GetName()
+			if name == chosen && chosen != "" {
+				name += " (default)"
+			}
+			cells = append(cells, name)
 		}
 		for _, c := range t.columns {
 			cells = append(cells, c.cell(o, now))
