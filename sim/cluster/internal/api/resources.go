@@ -82,10 +82,6 @@ func newResources() []*resource {
 
 	replicaSets := of[appsv1.ReplicaSet, appsv1.ReplicaSetList](apps, "ReplicaSet", "replicasets", "replicaset", "rs")
 	replicaSets.all, replicaSets.scale, replicaSets.rules, replicaSets.columns = true, true, replicaSetRules(), replicaSetColumns()
-	replicaSets.selectable = []string{"status.replicas"}
-	replicaSets.fields = on(func(r *appsv1.ReplicaSet) fields.Set {
-		return fields.Set{"status.replicas": strconv.Itoa(int(r.Status.Replicas))}
-	})
 
 	jobs := of[batchv1.Job, batchv1.JobList](batchv1.SchemeGroupVersion, "Job", "jobs", "job")
 	jobs.all, jobs.rules, jobs.columns = true, jobRules(), jobColumns()

@@ -113,10 +113,16 @@ func metaKinds() []string {
 	}
 }
 
-// fieldLabel says whether clients may select by a field of r.
+// fieldLabel says whether clients may select by a field of r: by its name and namespace, and by what its kind knows.
 func (r *resource) fieldLabel(label, value string) (string, string, error) {
-	if label == "metadata.name" || label == "metadata.namespace" && r.namespaced || slices.Contains(r.selectable, label) {
+	own := len(r.selectable) > 0
+	switch {
+	case label == "metadata.name", label == "metadata.namespace" && (r.namespaced || !own), slices.Contains(r.selectable, label):
 		return label, value, nil
+	case r.kind.Kind == "Job":
+		return "", "", fmt.Errorf("field label %q not supported for Job", label)
+	case own:
+		return "", "", fmt.Errorf("field label not supported: %s", label)
 	}
-	return "", "", fmt.Errorf("field label not supported: %s", label)
+	return runtime.DefaultMetaV1FieldSelectorConversion(label, value)
 }
