@@ -2,7 +2,6 @@ package api
 
 import (
 	appsv1 "k8s.io/api/apps/v1"
-	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -19,6 +18,7 @@ import (
 func addDefaults(s *runtime.Scheme) {
 	defaulter(s, func(p *corev1.Pod) {
 		podSpecDefaults(&p.Spec)
+		fillPtr(&p.Spec.EnableServiceLinks, true)
 		requestsFromLimits(p.Spec.InitContainers)
 		requestsFromLimits(p.Spec.Containers)
 		fill(&p.Status.Phase, corev1.PodPending)
@@ -125,7 +125,6 @@ func podSpecDefaults(s *corev1.PodSpec) {
 	fill(&s.DNSPolicy, corev1.DNSClusterFirst)
 	fill(&s.SchedulerName, corev1.DefaultSchedulerName)
 	fillPtr(&s.TerminationGracePeriodSeconds, corev1.DefaultTerminationGracePeriodSeconds)
-	fillPtr(&s.EnableServiceLinks, true)
 	fillPtr(&s.SecurityContext, corev1.PodSecurityContext{})
 	// Two names for one thing: the older one follows.
 	fill(&s.ServiceAccountName, s.DeprecatedServiceAccount)
@@ -149,8 +148,8 @@ func containerDefaults(c *corev1.Container) {
 		fill(&c.Ports[i].Protocol, corev1.ProtocolTCP)
 	}
 	for i := range c.Env {
-		if f := c.Env[i].ValueFrom; f != nil && f.FieldRef != nil {
-			fill(&f.FieldRef.APIVersion, "v1")
+		if f := c.Env[i].ValueFrom; f != nil {
+			fieldRefDefaults(f.FieldRef)
 		}
 	}
 	for _, p := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
@@ -198,6 +197,10 @@ func volumeDefaults(v *corev1.Volume) {
 	}
 	if v.DownwardAPI != nil {
 		fillPtr(&v.DownwardAPI.DefaultMode, corev1.DownwardAPIVolumeSourceDefaultMode)
+		downwardDefaults(v.DownwardAPI.Items)
+	}
+	if v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil {
+		fillPtr(&v.Ephemeral.VolumeClaimTemplate.Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
 	}
 	if v.HostPath != nil {
 		fillPtr(&v.HostPath.Type, corev1.HostPathUnset)
@@ -208,7 +211,22 @@ func volumeDefaults(v *corev1.Volume) {
 			if src.ServiceAccountToken != nil {
 				fillPtr(&src.ServiceAccountToken.ExpirationSeconds, 60*60)
 			}
+			if src.DownwardAPI != nil {
+				downwardDefaults(src.DownwardAPI.Items)
+			}
 		}
+	}
+}
+
+func downwardDefaults(items []corev1.DownwardAPIVolumeFile) {
+	for i := range items {
+		fieldRefDefaults(items[i].FieldRef)
+	}
+}
+
+func fieldRefDefaults(r *corev1.ObjectFieldSelector) {
+	if r != nil {
+		fill(&r.APIVersion, "v1")
 	}
 }
 
@@ -281,19 +299,5 @@ func jobDefaults(j *batchv1.Job) {
 func policyPortDefaults(ports []networkingv1.NetworkPolicyPort) {
 	for i := range ports {
 		fillPtr(&ports[i].Protocol, corev1.ProtocolTCP)
-	}
-}
-
-func scalerDefaults(h *autoscalingv2.HorizontalPodAutoscaler) {
-	fillPtr(&h.Spec.MinReplicas, 1)
-	if len(h.Spec.Metrics) == 0 {
-		target := int32(80)
-		h.Spec.Metrics = []autoscalingv2.MetricSpec{{
-			Type: autoscalingv2.ResourceMetricSourceType,
-			Resource: &autoscalingv2.ResourceMetricSource{
-				Name:   corev1.ResourceCPU,
-				Target: autoscalingv2.MetricTarget{Type: autoscalingv2.UtilizationMetricType, AverageUtilization: &target},
-			},
-		}}
 	}
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -20,30 +21,29 @@ import (
 )
 
 // installOpenAPI serves the documents from which kubectl explains, validates and compares: v2 as one, v3 by group and
-// version. Each is built when it is first asked for.
-func installOpenAPI(mux *http.ServeMux, container *restful.Container, reg *registry) error {
+// version. Each is built when it is first asked for, which costs more than all else at that moment: so the index of v3
+// names its documents without the hashes that Kubernetes adds, for which every one of them would have to be built.
+func installOpenAPI(mux *http.ServeMux, container *restful.Container, reg *registry) {
 	d := &documents{container: container, namer: apiopenapi.NewDefinitionNamer(reg.types.public), types: reg.types}
 	d.models = sync.OnceValues(d.readModels)
+	d.schemas = sync.OnceValues(d.readSchemas)
+	index := handler3.OpenAPIV3Discovery{Paths: map[string]handler3.OpenAPIV3DiscoveryGroupVersion{}}
 	d.info = &spec.Info{InfoProps: spec.InfoProps{Title: "Kubernetes", Version: Version}}
 	v3 := handler3.NewOpenAPIService()
 	for _, ws := range container.RegisteredWebServices() {
 		path := strings.Trim(ws.RootPath(), "/")
 		if n := strings.Count(path, "/"); n == 2 || n == 1 && strings.HasPrefix(path, "api/") {
+			index.Paths[path] = handler3.OpenAPIV3DiscoveryGroupVersion{ServerRelativeURL: "/openapi/v3/" + path}
 			v3.UpdateGroupVersionLazy(path, cached.Once(cached.Func(func() (*spec3.OpenAPI, string, error) { return d.v3(ws, path) })))
 		}
 	}
-	if err := v3.RegisterOpenAPIV3VersionedService("/openapi/v3", pathHandler{mux}); err != nil {
-		return fmt.Errorf("serve OpenAPI v3: %w", err)
-	}
-	handler.NewOpenAPIServiceLazy(cached.Once(cached.Func(d.v2))).RegisterOpenAPIVersionedService("/openapi/v2", pathHandler{mux})
-	return nil
+	mux.HandleFunc("/openapi/v3", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(index) // an error here means that the client has gone
+	})
+	mux.HandleFunc("/openapi/v3/", v3.HandleGroupVersion)
+	handler.NewOpenAPIServiceLazy(cached.Once(cached.Func(d.v2))).RegisterOpenAPIVersionedService("/openapi/v2", mux)
 }
-
-// pathHandler is a mux that also serves what lies under a path.
-type pathHandler struct{ *http.ServeMux }
-
-// HandlePrefix serves h for prefix and all under it.
-func (m pathHandler) HandlePrefix(prefix string, h http.Handler) { m.Handle(prefix, h) }
 
 // documents builds the OpenAPI documents from the installed routes and the models of the types.
 type documents struct {
@@ -52,6 +52,19 @@ type documents struct {
 	namer     *apiopenapi.DefinitionNamer
 	info      *spec.Info
 	models    func() (*models, error)
+	schemas   func() (map[string]common.OpenAPIDefinition, error) // the models of v3
+}
+
+// readSchemas builds the models as the documents of v3 refer to them.
+func (d *documents) readSchemas() (map[string]common.OpenAPIDefinition, error) {
+	m, err := d.models()
+	if err != nil {
+		return nil, err
+	}
+	return m.definitions(func(name string) spec.Ref {
+		n, _ := d.namer.GetDefinitionName(name)
+		return spec.MustCreateRef("#/components/schemas/" + common.EscapeJsonPointer(n))
+	}), nil
 }
 
 func (d *documents) v2() (out *spec.Swagger, etag string, err error) {
@@ -69,15 +82,11 @@ func (d *documents) v2() (out *spec.Swagger, etag string, err error) {
 }
 
 func (d *documents) v3(ws *restful.WebService, path string) (out *spec3.OpenAPI, etag string, err error) {
-	m, err := d.models()
+	definitions, err := d.schemas()
 	if err != nil {
 		return nil, "", err
 	}
 	defer explain(&err)
-	definitions := m.definitions(func(name string) spec.Ref {
-		n, _ := d.namer.GetDefinitionName(name)
-		return spec.MustCreateRef("#/components/schemas/" + common.EscapeJsonPointer(n))
-	})
 	out, err = builder3.BuildOpenAPISpecFromRoutes(restfuladapter.AdaptWebServices([]*restful.WebService{ws}), &common.OpenAPIV3Config{
 		Info: d.info, DefaultResponse: &spec3.Response{ResponseProps: spec3.ResponseProps{Description: "Default Response."}},
 		GetOperationIDAndTags: apiopenapi.GetOperationIDAndTags, //nolint:staticcheck // the API server's library has no other yet

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -147,4 +148,35 @@ func validScaling(r *autoscalingv2.HPAScalingRules, at *field.Path) field.ErrorL
 		}
 	}
 	return errs
+}
+
+// scalerDefaults fills in what a scaler measures and, where it says anything about it, how fast it scales.
+// Source: the API reference of autoscaling/v2, HorizontalPodAutoscalerSpec and HPAScalingRules.
+func scalerDefaults(h *autoscalingv2.HorizontalPodAutoscaler) {
+	fillPtr(&h.Spec.MinReplicas, 1)
+	if len(h.Spec.Metrics) == 0 {
+		target := int32(80)
+		h.Spec.Metrics = []autoscalingv2.MetricSpec{{
+			Type: autoscalingv2.ResourceMetricSourceType,
+			Resource: &autoscalingv2.ResourceMetricSource{
+				Name:   corev1.ResourceCPU,
+				Target: autoscalingv2.MetricTarget{Type: autoscalingv2.UtilizationMetricType, AverageUtilization: &target},
+			},
+		}}
+	}
+	b := h.Spec.Behavior
+	if b == nil {
+		return
+	}
+	all := autoscalingv2.HPAScalingPolicy{Type: autoscalingv2.PercentScalingPolicy, Value: 100, PeriodSeconds: 15}
+	some := autoscalingv2.HPAScalingPolicy{Type: autoscalingv2.PodsScalingPolicy, Value: 4, PeriodSeconds: 15}
+	fillPtr(&b.ScaleUp, autoscalingv2.HPAScalingRules{})
+	fillPtr(&b.ScaleDown, autoscalingv2.HPAScalingRules{})
+	fillPtr(&b.ScaleUp.StabilizationWindowSeconds, 0)
+	for r, policies := range map[*autoscalingv2.HPAScalingRules][]autoscalingv2.HPAScalingPolicy{b.ScaleUp: {some, all}, b.ScaleDown: {all}} {
+		fillPtr(&r.SelectPolicy, autoscalingv2.MaxChangePolicySelect)
+		if r.Policies == nil {
+			r.Policies = policies
+		}
+	}
 }
