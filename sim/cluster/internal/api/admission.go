@@ -17,9 +17,11 @@ import (
 // Source: kube-apiserver's flags --default-not-ready-toleration-seconds and --default-unreachable-toleration-seconds.
 const tolerationSeconds = 300
 
-// The priorities that every cluster has.
+// systemPriorities are the priority classes that every cluster has.
 // Source: Kubernetes documentation, "Pod Priority and Preemption".
-var systemPriorities = map[string]int32{"system-cluster-critical": 2000000000, "system-node-critical": 2000001000}
+func systemPriorities() map[string]int32 {
+	return map[string]int32{"system-cluster-critical": 2000000000, "system-node-critical": 2000001000}
+}
 
 // admitPods does what the admission plugins of a real cluster do to new pods: ServiceAccount, Priority and
 // DefaultTolerationSeconds. Tokens are not mounted: nobody here would accept one.
@@ -57,7 +59,7 @@ func (reg *registry) admitAccount(p *corev1.Pod) error {
 
 // admitPriority says how much a pod matters.
 func admitPriority(p *corev1.Pod) error {
-	value, known := systemPriorities[p.Spec.PriorityClassName]
+	value, known := systemPriorities()[p.Spec.PriorityClassName]
 	if p.Spec.PriorityClassName != "" && !known {
 		return fmt.Errorf("no PriorityClass with name %s was found", p.Spec.PriorityClassName)
 	}

@@ -100,8 +100,10 @@ func TestRequestsAreRefusedInKubernetesWords(t *testing.T) {
 		{"POST", "/api/v1/namespaces/default/configmaps", "application/json", `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"x"}}`, `Secret in version "v1" cannot be handled as a ConfigMap`},
 		{"POST", "/api/v1/namespaces/default/configmaps", "text/plain", `x`, "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf"},
 		{"PATCH", web, "application/json-patch+json", `[{"op":"replace","path":"/spec/nosuch/x","value":1}]`, "the server rejected our request due to an error in our request"},
-		{"PATCH", web, "application/apply-patch+yaml", `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"},"spec":{"template":{"spec":{"containers":[{"name":"c","image":"web:2"}]}}}}`,
-			"Apply failed with 1 conflict: conflict with \"helm\" using apps/v1: .spec.template.spec.containers[name=\"c\"].image"},
+		{
+			"PATCH", web, "application/apply-patch+yaml", `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"},"spec":{"template":{"spec":{"containers":[{"name":"c","image":"web:2"}]}}}}`,
+			"Apply failed with 1 conflict: conflict with \"helm\" using apps/v1: .spec.template.spec.containers[name=\"c\"].image",
+		},
 		{"PATCH", web, "application/apply-patch+yaml", `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"},"spec":{"replica":1}}`, typed + " (/web; apps/v1, Kind=Deployment): .spec.replica: field not declared in schema"},
 		{"POST", "/api/v1/namespaces/default/pods/nosuch/exec", "application/json", "", `pods "nosuch" not found`},
 	} {
