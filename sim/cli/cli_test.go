@@ -130,6 +130,8 @@ func TestMistakesInTheCommandLineExitWithTwo(t *testing.T) {
 		{"dpesim environment get ENVIRONMENT", []string{"environment", "get"}},
 		{"use table, json or yaml", []string{"environment", "list", "-o", "xml"}},
 		{"unknown log level", []string{"up", "--log", "loud"}},
+		{`"many" describes no nodes: the number of nodes must be 1 to 200`, []string{"up", "--nodes", "many"}},
+		{"dpesim node stop NODE", []string{"node", "stop"}},
 		{"no command to run", []string{"exec"}},
 		{"no scenario to run", []string{"scenario", "run"}},
 		{"neither a file nor built in", []string{"scenario", "run", "nothing"}},

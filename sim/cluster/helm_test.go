@@ -30,6 +30,7 @@ spec:
       containers:
       - name: main
         image: app:{{ .Values.tag }}
+        resources: {requests: {cpu: {{ .Values.cpu | default "10m" }}}}
         ports: [{name: http, containerPort: 8080}]
         envFrom: [{secretRef: {name: {{ .Release.Name }}}}]
         readinessProbe: {httpGet: {path: /ready, port: http}}
