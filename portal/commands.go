@@ -178,7 +178,7 @@ func rollback(l sim.Label) []api.Command {
 		{
 			Title: "Go back to the revision before",
 			Explanation: "Chart, values and secrets become what they were. It also frees an installation whose helm was killed " +
-				`("another operation (install/upgrade/rollback) is in progress").`,
+				`("another operation (install/upgrade/rollback) is in progress"). If the revision before failed too, name an older one after the label.`,
 			Command: fmt.Sprintf("helm rollback %s --namespace %s --wait --timeout 5m", l, namespace),
 		},
 	}
