@@ -95,7 +95,7 @@ func (e *engine) run(ctx context.Context) error {
 // greet logs what an operator looks for first.
 func (e *engine) greet() {
 	e.log.Info("engine started", "version", e.Version, "revision", e.Revision, "slots", e.Slots, "drivers", e.Drivers,
-		"dpm", e.dpm.Host, "object_storage", e.checked.storage.Host)
+		"dpm", e.dpm.Host, "object_storage", e.checked.storage.Host, "health", e.Health.Addr().String())
 	switch {
 	case e.proxy != nil:
 		e.log.Info("connections go through a proxy", "proxy", e.proxy.Host, "no_proxy", e.Proxy.NoProxy) // no user, no password

@@ -110,6 +110,21 @@ func KindOf(err error) Kind {
 	return Internal
 }
 
+// Report gives what a program prints of err before it exits: what happened, then what to do next, each on a line of its own.
+func Report(err error) string {
+	text, help := err.Error(), ""
+	if e, ok := errors.AsType[*Error](err); ok && e.Msg != "" {
+		text, help = e.Msg, e.Help
+		if e.Err != nil && e.Kind == Internal {
+			text = err.Error()
+		}
+	}
+	if help == "" {
+		return "Error: " + text + "\n"
+	}
+	return "Error: " + text + "\n  What to do: " + help + "\n"
+}
+
 // Explain gives the words of err that a user may see: the message and the help of its [Error], or a neutral
 // sentence for an Internal one.
 func Explain(err error) (msg, help string) {

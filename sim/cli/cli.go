@@ -46,19 +46,7 @@ func Main(ctx context.Context, env Env) int {
 	return exitFailed
 }
 
-func printError(env Env, err error) {
-	text, help := err.Error(), ""
-	if e, ok := errors.AsType[*sim.Error](err); ok && e.Msg != "" {
-		text, help = e.Msg, e.Help
-		if e.Err != nil && e.Kind == sim.Internal {
-			text = err.Error()
-		}
-	}
-	fmt.Fprintf(env.Stderr, "Error: %s\n", text)
-	if help != "" {
-		fmt.Fprintf(env.Stderr, "  What to do: %s\n", help)
-	}
-}
+func printError(env Env, err error) { fmt.Fprint(env.Stderr, sim.Report(err)) }
 
 // exitError is an error with an exit code of its own.
 type exitError struct {

@@ -3,9 +3,11 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -16,26 +18,51 @@ import (
 )
 
 func newDPERunCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var root, listen string
+	cmd := &cobra.Command{
 		Use: "run", Short: "Run one engine with what the chart delivers: the entrypoint of the container", Args: noArgs,
 		Long: `Run one engine. Its configuration is what the chart delivers to a container: environment variables and the files under
-/etc/dpe. SIGTERM drains it: it finishes its jobs and exits 0.`,
+/etc/dpe. It writes into the directory that DPE_SCRATCH names and nowhere else. SIGTERM drains it: it finishes its jobs and
+exits 0. It exits 1, with one sentence that says why, if it cannot start.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			config, err := dpe.Load(a.Getenv, os.DirFS("/"))
+			err := a.runEngine(cmd.Context(), os.DirFS(root), listen)
 			if err != nil {
-				return err
+				leaveMessage(filepath.Join(root, "dev", "termination-log"), err)
 			}
-			// Health is for the kubelet's probes, which come from outside the pod's network namespace: all addresses.
-			var lc net.ListenConfig
-			if config.Health, err = lc.Listen(cmd.Context(), "tcp", ":"+strconv.Itoa(dpe.HealthPort)); err != nil {
-				return fmt.Errorf("listen for health probes: %w", err)
-			}
-			config.Stop = cmd.Context().Done()
-			config.Clock, config.Log = clock.New(), slog.New(slog.NewTextHandler(a.Stderr, nil))
-			config.Draw = draw.New(uint64(os.Getpid())) // replicas must not back off in step
-			return dpe.Run(context.WithoutCancel(cmd.Context()), config)
+			return err
 		},
 	}
+	cmd.Flags().StringVar(&root, "root", "/", "directory that stands for / of the container's mounted files")
+	// Health is for the kubelet's probes, which come from outside the pod's network namespace: all addresses.
+	cmd.Flags().StringVar(&listen, "listen", ":"+strconv.Itoa(dpe.HealthPort), "host:port of health")
+	return cmd
+}
+
+// runEngine runs an engine until ctx is done: then it drains.
+func (a *app) runEngine(ctx context.Context, files fs.FS, listen string) error {
+	config, err := dpe.Load(a.Getenv, files)
+	if err != nil {
+		return err
+	}
+	var lc net.ListenConfig
+	if config.Health, err = lc.Listen(ctx, "tcp", listen); err != nil {
+		return fmt.Errorf("listen for health probes: %w", err)
+	}
+	config.Stop = ctx.Done()
+	config.Clock, config.Log = clock.New(), slog.New(slog.NewTextHandler(a.Stderr, nil))
+	config.Draw = draw.New(uint64(os.Getpid())) // replicas must not back off in step
+	return dpe.Run(context.WithoutCancel(ctx), config)
+}
+
+// leaveMessage writes why the engine ends where a kubelet looks for it (terminationMessagePath), if there is one. What
+// cannot be written there stands on standard error.
+func leaveMessage(path string, err error) {
+	f, e := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+	if e != nil {
+		return
+	}
+	_, _ = f.WriteString(err.Error())
+	_ = f.Close()
 }
 
 func newDPEReadyCommand(a *app) *cobra.Command {
