@@ -16,6 +16,7 @@ const (
 	environmentDeleted  = "environment deleted"
 	dpeAdded            = "dpe added"
 	dpeEdited           = "dpe edited"
+	tokenRotated        = "registry token rotated"
 	dpeRemoved          = "dpe removed"
 	dpeStatusChanged    = "dpe status changed"
 )

@@ -2,6 +2,7 @@ package portal
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/dpesim/dpesim/dpe/chart"
 	"github.com/dpesim/dpesim/portal/api"
@@ -138,7 +139,7 @@ func files(d store.DPE) []api.File {
 	dpe := fmt.Sprintf("%s/dpes/%s", path, d.Label)
 	return []api.File{
 		{Name: valuesFile, Href: dpe + "/values", Secret: true, Explanation: "Helm values of this DPE. They contain passwords: keep them private."},
-		{Name: tokenFile, Href: dpe + "/registry-token", Secret: true, Explanation: "Access token for the Helm chart and the container images."},
+		{Name: tokenFile, Href: dpe + "/registry-token", Secret: true, Explanation: "Access token for the Helm chart and the container images." + expiry(d)},
 		{Name: caFile, Href: path + "/ca", Explanation: "Certificate authority of the simulated cloud. The real cloud needs none."},
 	}
 }
@@ -203,4 +204,12 @@ func uninstall(l sim.Label, at api.Endpoints) []api.Command {
 			Command:     "kubectl delete namespace " + namespace,
 		},
 	}
+}
+
+// expiry says when the access token ends, if it does.
+func expiry(d store.DPE) string {
+	if d.RegistryExpires.IsZero() {
+		return ""
+	}
+	return " It expires at " + d.RegistryExpires.UTC().Format(time.RFC3339) + "."
 }

@@ -3,11 +3,13 @@ package portal
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -25,6 +27,7 @@ func (p *Portal) dpeRoutes(g *echo.Group) {
 	g.GET("/environments/:env/dpes/:label/values", p.getValues)
 	g.GET("/environments/:env/dpes/:label/commands", p.getCommands)
 	g.GET("/environments/:env/dpes/:label/registry-token", p.getRegistryToken)
+	g.POST("/environments/:env/dpes/:label/registry-token", p.postRegistryToken)
 }
 
 // getDPEs handles GET /environments/{env}/dpes.
@@ -130,6 +133,18 @@ func (p *Portal) getRegistryToken(c echo.Context) error {
 	return c.Blob(http.StatusOK, "text/plain; charset=utf-8", []byte(d.RegistryToken.Reveal()))
 }
 
+// postRegistryToken handles POST /environments/{env}/dpes/{label}/registry-token: another token takes the place of the old
+// one.
+func (p *Portal) postRegistryToken(c echo.Context) error {
+	token, err := p.rotateToken(c.Request().Context(), environmentOf(c), labelOf(c))
+	if err != nil {
+		return err
+	}
+	noStore(c)
+	attach(c, tokenFile)
+	return c.Blob(http.StatusOK, "text/plain; charset=utf-8", []byte(token.Reveal()))
+}
+
 func (p *Portal) dpes(ctx context.Context, env sim.EnvironmentID) ([]api.DPE, error) {
 	e, rows, err := p.store.DPEs(ctx, env)
 	if err != nil {
@@ -191,7 +206,7 @@ func (p *Portal) withStatus(ctx context.Context, e store.Environment, d store.DP
 	}
 	return api.DPE{
 		Environment: d.Environment, Label: d.Label, Name: d.Name, Drivers: d.Drivers, Replicas: d.Replicas, Release: d.Release,
-		Revision: d.Revision, KeyID: d.KeyID, Created: d.Created, Status: statusOf(d, e.Release, engines, runs, was),
+		Revision: d.Revision, KeyID: d.KeyID, Created: d.Created, RegistryTokenExpires: d.RegistryExpires, Status: statusOf(d, e.Release, engines, runs, was),
 	}, nil
 }
 
@@ -200,6 +215,7 @@ func (p *Portal) addDPE(ctx context.Context, env sim.EnvironmentID, s api.DPESpe
 	if err != nil {
 		return api.DPE{}, err
 	}
+	row.RegistryExpires = p.opts.Clock.Now().Add(registryTokenLife)
 	err = p.change(ctx, func() (sim.Event, error) {
 		if row, err = p.store.AddDPE(ctx, row); err != nil {
 			return sim.Event{}, fmt.Errorf("add DPE %s: %w", row.Label, err)
@@ -288,6 +304,19 @@ func (p *Portal) editDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label
 		return api.DPE{}, err
 	}
 	return p.dpe(ctx, env, l)
+}
+
+// rotateToken makes a new access token for the registry, which refuses the old one once it has been told. The installation
+// is as it was: pods that run need no image.
+func (p *Portal) rotateToken(ctx context.Context, env sim.EnvironmentID, l sim.Label) (sim.Secret, error) {
+	token, expires := sim.Secret(rand.Text()), p.opts.Clock.Now().Add(registryTokenLife)
+	err := p.change(ctx, func() (sim.Event, error) {
+		if err := p.store.RotateToken(ctx, env, l, token, expires); err != nil {
+			return sim.Event{}, fmt.Errorf("rotate the registry token of DPE %s: %w", l, err)
+		}
+		return sim.Event{Environment: env, DPE: l, What: tokenRotated, Detail: map[string]string{"expires": expires.UTC().Format(time.RFC3339)}}, nil
+	})
+	return token, err
 }
 
 func (p *Portal) removeDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label) error {

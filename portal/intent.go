@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"fmt"
+	"time"
 
 	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/portal/store"
@@ -45,6 +46,8 @@ type IntentDPE struct {
 	SecretKey     sim.Secret
 	RegistryUser  string
 	RegistryToken sim.Secret
+
+	RegistryExpires time.Time // of the token; zero: never
 }
 
 // Intents gives the intent of every environment, by id, until a deleted one is [Portal.Settled].
@@ -81,7 +84,7 @@ func intent(w store.Wanted) (Intent, error) {
 		}
 		in.DPEs = append(in.DPEs, IntentDPE{
 			Label: d.Label, KeyID: d.KeyID, PublicKey: &pair.PublicKey, AccessKey: d.AccessKey, SecretKey: d.SecretKey,
-			RegistryUser: d.RegistryUser, RegistryToken: d.RegistryToken,
+			RegistryUser: d.RegistryUser, RegistryToken: d.RegistryToken, RegistryExpires: d.RegistryExpires,
 		})
 		users[d.RegistryUser] = true
 	}

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -126,7 +128,7 @@ func TestDPEIsAddedWithWhatItNeeds(t *testing.T) {
 	d := must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance Warehouse", Drivers: []sim.Driver{"s3", "postgresql"}, Replicas: 2}))(t)
 	want := api.DPE{
 		Environment: "prod", Label: "finance-warehouse", Name: "Finance Warehouse", Drivers: []sim.Driver{"postgresql", "s3"}, Replicas: 2,
-		Release: "15.1.0", Revision: 1, KeyID: d.KeyID, Created: epoch,
+		Release: "15.1.0", Revision: 1, KeyID: d.KeyID, Created: epoch, RegistryTokenExpires: epoch.Add(365 * 24 * time.Hour),
 		Status: api.Status{
 			State: api.StateNotConnected, Colour: api.Orange, Message: "DPE isn't connected yet", Detail: "0 of 2 replicas connected",
 			ReplicasWanted: 2, Differences: []api.Difference{}, Running: []sim.Release{}, Platform: "15.1.0",
@@ -445,4 +447,40 @@ func TestNoSecretInEventsLogsCommandsOrPages(t *testing.T) {
 func asJSON(t *testing.T, v any) string {
 	t.Helper()
 	return string(must(json.Marshal(v))(t))
+}
+
+func TestTheRegistryTokenRotates(t *testing.T) {
+	t.Parallel()
+	s, ctx := start(t), t.Context()
+	e := s.environment(t, api.EnvironmentSpec{Name: "Prod"})
+	d := must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance"}))(t)
+	before := must(s.Intents(ctx))(t)[0]
+	token := must(s.RotateRegistryToken(ctx, e.ID, d.Label))(t)
+	after := must(s.Intents(ctx))(t)[0]
+	if after.Generation <= before.Generation {
+		t.Error("nothing else is wanted")
+	}
+	if x, old := after.DPEs[0], before.DPEs[0]; !x.RegistryToken.Equal(token) || token.Equal(old.RegistryToken) || x.RegistryUser != old.RegistryUser ||
+		!x.SecretKey.Equal(old.SecretKey) || !x.RegistryExpires.Equal(epoch.Add(365*24*time.Hour)) {
+		t.Errorf("intent after: %+v", x)
+	}
+	if values := string(must(s.Values(ctx, e.ID, d.Label, ""))(t)); !strings.Contains(values, token.Reveal()) || strings.Contains(values, before.DPEs[0].RegistryToken.Reveal()) {
+		t.Error("values.yaml does not carry the new token alone")
+	}
+	if again := must(s.DPE(ctx, e.ID, d.Label))(t); again.Revision != d.Revision {
+		t.Errorf("revision %d: the installation is as it was", again.Revision)
+	}
+	if cmds := fmt.Sprint(must(s.Commands(ctx, e.ID, d.Label))(t)); !strings.Contains(cmds, "It expires at "+epoch.Add(365*24*time.Hour).Format(time.RFC3339)) {
+		t.Errorf("the commands do not tell when the token expires: %s", cmds)
+	}
+	told := false
+	for _, x := range s.cloud.bus.Since(0) {
+		told = told || x.What == "registry token rotated" && x.DPE == d.Label && !strings.Contains(fmt.Sprint(x.Detail), token.Reveal())
+	}
+	if !told {
+		t.Error("the timeline does not tell of it")
+	}
+	if _, err := s.RotateRegistryToken(ctx, e.ID, "nobody"); sim.KindOf(err) != sim.NotFound {
+		t.Errorf("an unknown DPE: %v", err)
+	}
 }

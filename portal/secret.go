@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"fmt"
+	"time"
 
 	"github.com/dpesim/dpesim/portal/store"
 	"github.com/dpesim/dpesim/sim"
@@ -25,6 +26,10 @@ func generate(env sim.EnvironmentID, l sim.Label) (store.Secrets, error) {
 	s.AccessKey, s.SecretKey = storageCredential("DPE")
 	return s, nil
 }
+
+// registryTokenLife is how long an access token for the registry is valid, in product time. The product publishes no
+// period: a year is our assumption.
+const registryTokenLife = 365 * 24 * time.Hour
 
 // accessKeyBytes gives access keys 80 random bits: enough never to meet twice.
 const accessKeyBytes = 10

@@ -217,6 +217,12 @@ func (c *Client) RegistryToken(ctx context.Context, env sim.EnvironmentID, l sim
 	return sim.Secret(strings.TrimSpace(string(b))), err
 }
 
+// RotateRegistryToken gives a DPE another access token for the artifacts registry; the old one ends.
+func (c *Client) RotateRegistryToken(ctx context.Context, env sim.EnvironmentID, l sim.Label) (sim.Secret, error) {
+	b, err := c.text(ctx, call{method: http.MethodPost, path: environmentPath(env, "dpes", string(l), "registry-token")})
+	return sim.Secret(strings.TrimSpace(string(b))), err
+}
+
 // Engines lists the replicas that are connected to an environment's DPM now.
 func (c *Client) Engines(ctx context.Context, env sim.EnvironmentID) ([]Engine, error) {
 	return get[[]Engine](ctx, c, call{method: http.MethodGet, path: environmentPath(env, "engines")})

@@ -32,6 +32,8 @@ type DPE struct {
 	KeyID       sim.KeyID         `json:"key_id"`
 	Created     time.Time         `json:"created"`
 	Status      Status            `json:"status"`
+
+	RegistryTokenExpires time.Time `json:"registry_token_expires,omitzero"` // zero: never
 }
 
 // ETag is the entity tag of d's specification, for If-Match.

@@ -27,6 +27,8 @@ type Secrets struct {
 	SecretKey     sim.Secret
 	RegistryUser  string
 	RegistryToken sim.Secret
+
+	RegistryExpires time.Time // of the token; zero: never
 }
 
 // Seen is what was connected last.
@@ -51,17 +53,17 @@ type DPE struct {
 
 const selectDPE = `
 SELECT d.id, d.environment, d.label, d.name, d.revision, d.created_ms, r.release, r.drivers, r.replicas,
-  d.key, d.key_id, d.access_key, d.secret_key, d.registry_user, d.registry_token, d.seen_revision, d.seen_releases, d.disconnected_ms
+  d.key, d.key_id, d.access_key, d.secret_key, d.registry_user, d.registry_token, d.registry_expires_ms, d.seen_revision, d.seen_releases, d.disconnected_ms
 FROM dpe d JOIN revision r ON r.dpe = d.id AND r.number = d.revision
 `
 
 func scanDPE(row interface{ Scan(...any) error }) (DPE, error) {
 	var d DPE
-	var created, disconnected int64
+	var created, expires, disconnected int64
 	err := row.Scan(&d.ID, &d.Environment, &d.Label, &d.Name, &d.Revision, &created, &d.Release, (*list[sim.Driver])(&d.Drivers), &d.Replicas,
-		&d.Key, &d.KeyID, &d.AccessKey, &d.SecretKey, &d.RegistryUser, &d.RegistryToken,
+		&d.Key, &d.KeyID, &d.AccessKey, &d.SecretKey, &d.RegistryUser, &d.RegistryToken, &expires,
 		&d.Seen.Revision, (*list[sim.Release])(&d.Seen.Releases), &disconnected)
-	d.Created, d.Seen.Disconnected = sqlite.FromMillis(created), sqlite.FromMillis(disconnected)
+	d.Created, d.RegistryExpires, d.Seen.Disconnected = sqlite.FromMillis(created), sqlite.FromMillis(expires), sqlite.FromMillis(disconnected)
 	return d, err
 }
 
@@ -127,10 +129,10 @@ func (d *DB) AddDPE(ctx context.Context, x DPE) (DPE, error) {
 			return err
 		}
 		err = tx.QueryRowContext(ctx, `INSERT INTO dpe
-  (environment, label, name, revision, created_ms, key, key_id, access_key, secret_key, registry_user, registry_token)
-VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+  (environment, label, name, revision, created_ms, key, key_id, access_key, secret_key, registry_user, registry_token, registry_expires_ms)
+VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
 			x.Environment, x.Label, x.Name, sqlite.Millis(tx.Now), x.Key.Reveal(), x.KeyID, x.AccessKey, x.SecretKey.Reveal(),
-			x.RegistryUser, x.RegistryToken.Reveal()).Scan(&x.ID)
+			x.RegistryUser, x.RegistryToken.Reveal(), expiry(x.RegistryExpires)).Scan(&x.ID)
 		if err != nil {
 			return err
 		}
@@ -184,6 +186,32 @@ func (d *DB) EditDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label, dr
 		return err
 	})
 	return before, after, err
+}
+
+// expiry is how the end of a token stands in its column.
+func expiry(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return sqlite.Millis(t)
+}
+
+// RotateToken gives a DPE another access token for the registry. It returns NotFound if there is no such DPE.
+func (d *DB) RotateToken(ctx context.Context, env sim.EnvironmentID, l sim.Label, token sim.Secret, expires time.Time) error {
+	return d.db.Update(ctx, func(tx *sqlite.Tx) error {
+		if _, err := readyEnvironment(ctx, tx, env); err != nil {
+			return err
+		}
+		x, err := getDPE(ctx, tx, env, l)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE dpe SET registry_token = ?, registry_expires_ms = ? WHERE id = ?`, token.Reveal(), expiry(expires), x.ID)
+		if err != nil {
+			return err
+		}
+		return touch(ctx, tx, env)
+	})
 }
 
 // forget removes DPEs, at the first argument in milliseconds, with their secrets.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -137,6 +138,9 @@ func newDPEGetCommand(a *app) *cobra.Command {
 			row(w, "Release", d.Release)
 			row(w, "Revision", d.Revision)
 			row(w, "Key", d.KeyID)
+			if !d.RegistryTokenExpires.IsZero() {
+				row(w, "Registry token", "expires "+d.RegistryTokenExpires.Format(time.RFC3339))
+			}
 			row(w, "Status", fmt.Sprintf("%s (%s)", d.Status.Message, d.Status.Colour))
 			if d.Status.Detail != "" {
 				row(w, "Detail", d.Status.Detail)
@@ -264,17 +268,27 @@ func printCommands(w io.Writer, cmds api.Commands, chosen api.Installation) {
 }
 
 func newDPETokenCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var rotate bool
+	cmd := &cobra.Command{
 		Use: "token ENVIRONMENT LABEL", Short: "Print the access token for the artifacts registry. It is a secret", Args: exactArgs(2),
-		RunE: a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
-			t, err := c.RegistryToken(ctx, sim.EnvironmentID(args[0]), sim.Label(args[1]))
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(a.Stdout, t.Reveal())
-			return nil
-		}),
 	}
+	cmd.Flags().BoolVar(&rotate, "rotate", false, "make another token first; the old one is refused from then on")
+	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
+		token := c.RegistryToken
+		if rotate {
+			token = c.RotateRegistryToken
+		}
+		t, err := token(ctx, sim.EnvironmentID(args[0]), sim.Label(args[1]))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(a.Stdout, t.Reveal())
+		if rotate {
+			fmt.Fprintln(a.Stderr, "the old token is refused: log in again, get values.yaml again and run the installation commands, before the cluster pulls an image again")
+		}
+		return nil
+	})
+	return cmd
 }
 
 func newDPERemoveCommand(a *app) *cobra.Command {

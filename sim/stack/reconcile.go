@@ -124,7 +124,10 @@ func (r *reconciler) authorise(ctx context.Context, e *environment, d portal.Int
 	return errors.Join(
 		e.dpm.Authorize(ctx, dpm.Component{Key: d.KeyID, Label: d.Label, PublicKey: d.PublicKey}),
 		e.storage.PutCredential(ctx, objstore.Credential{AccessKey: d.AccessKey, SecretKey: d.SecretKey, Label: d.Label}),
-		r.stack.registry.PutToken(ctx, registry.Token{User: d.RegistryUser, Secret: d.RegistryToken, Environment: e.id, Label: d.Label, Grants: registry.VendorPull()}),
+		r.stack.registry.PutToken(ctx, registry.Token{
+			User: d.RegistryUser, Secret: d.RegistryToken, Environment: e.id, Label: d.Label,
+			Expires: d.RegistryExpires, Grants: registry.VendorPull(),
+		}),
 	)
 }
 
