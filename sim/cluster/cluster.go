@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -28,13 +29,17 @@ import (
 // PointOOM can be made to fail: a container of the DPE is then killed as if it had used more memory than its limit.
 const PointOOM = node.PointOOM
 
+// PointPull can be made to fail: an image is then not pulled.
+const PointPull = node.PointPull
+
 // Options say how a cluster is opened. Runtime, Clock, Draw and Log are required.
 type Options struct {
-	Addr    string   // where the API server listens; "": loopback, a free port, the one of the last run in Dir if possible
-	Dir     string   // keeps objects, identity and claims over restarts; "": everything is forgotten
-	Nodes   []Node   // nil: [DefaultNodes]
-	Runtime Runtime  // runs the containers
-	Dial    DialFunc // outgoing connections of containers; nil: ordinary ones
+	Addr    string         // where the API server listens; "": loopback, a free port, the one of the last run in Dir if possible
+	Dir     string         // keeps objects, identity and claims over restarts; "": everything is forgotten
+	Nodes   []Node         // nil: [DefaultNodes]
+	Runtime Runtime        // runs the containers
+	Dial    DialFunc       // outgoing connections of containers, and of nodes that pull images; nil: ordinary ones
+	Trust   *x509.CertPool // what nodes trust when they pull, beside the system's roots; nil: nothing else
 	Clock   *clock.Clock
 	Bus     *event.Bus // nil: silent
 	Faults  *fault.Set // nil: none
@@ -61,7 +66,8 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Runtime == nil || o.Clock == nil || o.Draw == nil || o.Log == nil {
 		return nil, sim.Errorf(sim.Invalid, "a cluster needs a runtime, a clock, a source of draws and a log").WithHelp("set Runtime, Clock, Draw and Log")
 	}
-	if o.Nodes == nil {
+	keep := o.Nodes == nil
+	if keep {
 		o.Nodes = DefaultNodes()
 	}
 	logs, steps := &logSource{}, trail.New(o.Bus)
@@ -75,7 +81,8 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	}
 	c := &Cluster{api: server, ready: make(chan struct{}), served: make(chan struct{})}
 	c.agent, err = node.Open(node.Options{
-		Config: protobuf(server.RESTConfig(api.NodeAgent)), Nodes: o.Nodes, Runtime: o.Runtime, Dial: o.Dial, Dir: nodeDir, Clock: o.Clock, Trail: steps, Faults: o.Faults, Log: o.Log,
+		Config: protobuf(server.RESTConfig(api.NodeAgent)), Nodes: o.Nodes, Keep: keep, Trust: o.Trust, Runtime: o.Runtime, Dial: o.Dial,
+		Dir: nodeDir, Clock: o.Clock, Trail: steps, Faults: o.Faults, Log: o.Log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, server.Close())

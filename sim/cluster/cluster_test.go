@@ -106,6 +106,7 @@ type rig struct {
 	*cluster.Cluster
 	kubernetes.Interface
 	app   *app
+	hub   *hub
 	clock *clock.Clock
 	bus   *event.Bus
 }
@@ -123,7 +124,11 @@ func open(tb testing.TB, change ...func(*cluster.Options)) *rig {
 	for _, f := range change {
 		f(&o)
 	}
-	r.clock = o.Clock
+	r.clock, r.hub = o.Clock, newHub(tb, o.Clock)
+	o.Dial = r.hub.dial
+	if o.Trust == nil {
+		o.Trust = r.hub.ca.Pool()
+	}
 	var err error
 	if r.Cluster, err = cluster.Open(tb.Context(), o); err != nil {
 		tb.Fatal(err)

@@ -32,8 +32,8 @@ const (
 	maxCount     = 200 // as the node agent has addresses for
 
 	// What the node agent reads of a Node: that it is one of its own, and whether it has been stopped.
-	agentLabel, agentName = "dpesim.dev/agent", "in-process"
-	powerKey, powerOff    = "dpesim.dev/power", "off"
+	agentLabel, agentName = node.AgentLabel, node.AgentName
+	powerKey, powerOff    = node.PowerAnnotation, node.PowerOff
 )
 
 // DefaultNodes is what a cluster has unless told otherwise: three nodes of a usual pool of four cores and 16 GiB, less what

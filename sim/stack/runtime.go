@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,17 +11,13 @@ import (
 	"strings"
 
 	"github.com/dpesim/dpesim/dpe"
-	"github.com/dpesim/dpesim/dpe/chart"
+	"github.com/dpesim/dpesim/dpe/image"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/cluster"
 )
 
-const (
-	// imageRepository is the last part of the name of the one image that the in-process cluster can run.
-	imageRepository = "images/dpe"
-	// program is what the image's entry point starts.
-	program = "/dpesim"
-)
+// program is what the image's entry point starts.
+const program = "/dpesim"
 
 // engines runs the containers of the in-process cluster: each is a word of the program dpesim, in this process.
 type engines struct{ stack *Stack }
@@ -29,11 +26,13 @@ var _ cluster.Runtime = engines{}
 
 // Check says whether the image of c is one that can run here, and has the program that c's command line names.
 func (r engines) Check(c cluster.Container) error {
-	if _, err := imageRelease(c.Image); err != nil {
-		return err
+	if kind := c.Labels[image.LabelKind]; kind != image.Kind {
+		return fmt.Errorf("exec format error: the image %s is not one of dpesim's engine (label %s=%s), and the in-process cluster runs no other", c.Image, image.LabelKind, image.Kind)
 	}
 	switch args := c.Args; {
-	case len(args) == 0, args[0] == program:
+	case len(args) == 0:
+		return errors.New("no command specified")
+	case args[0] == program:
 		return nil
 	case strings.Contains(args[0], "/"):
 		return fmt.Errorf("exec: %q: stat %s: no such file or directory", args[0], path.Join(c.Dir, args[0]))
@@ -44,19 +43,19 @@ func (r engines) Check(c cluster.Container) error {
 
 // Run runs the container's command line: an engine until its container shall stop, or one question to an engine.
 func (r engines) Run(ctx context.Context, c cluster.Container) error {
-	release, err := imageRelease(c.Image)
-	if err != nil {
-		return err
-	}
-	words := []string{"dpe", "run"} // the image's own
-	if len(c.Args) > 0 {
-		words = c.Args[1:]
-	}
-	if slices.Equal(words, []string{"dpe", "run"}) {
-		return r.engine(ctx, c, release)
+	words := c.Args[1:]
+	switch {
+	case slices.Equal(words, []string{"dpe", "run"}):
+		return r.engine(ctx, c)
+	case len(words) == 3 && words[0] == "dpe" && words[1] == "ready":
+		line, err := dpe.Ready(ctx, r.stack.config.Clock, dpe.DialFunc(c.Dial), words[2])
+		if err == nil {
+			_, err = fmt.Fprintln(c.Log, line)
+		}
+		return complain(c.Log, err)
 	}
 	return complain(c.Log, sim.Errorf(sim.Invalid, "the in-process cluster does not run the command line %q", strings.Join(c.Args, " ")).
-		WithHelp("it runs 'dpe run'; use a real cluster for others"))
+		WithHelp("it runs 'dpe run' and 'dpe ready URL'; use a real cluster for others"))
 }
 
 // complain writes err to the container's log, as the program does on its standard error.
@@ -67,8 +66,12 @@ func complain(log io.Writer, err error) error {
 	return err
 }
 
-// engine runs an engine of a release.
-func (r engines) engine(ctx context.Context, c cluster.Container, release sim.Release) error {
+// engine runs an engine of the release that the image is labelled with.
+func (r engines) engine(ctx context.Context, c cluster.Container) error {
+	release, err := sim.ParseRelease(c.Labels[image.LabelVersion])
+	if err != nil {
+		return fmt.Errorf("label %s of the image: %w", image.LabelVersion, err)
+	}
 	log := slog.New(slog.NewTextHandler(c.Log, nil))
 	config, err := dpe.Load(func(name string) string { return c.Env[name] }, c.Files)
 	if err != nil {
@@ -79,23 +82,8 @@ func (r engines) engine(ctx context.Context, c cluster.Container, release sim.Re
 	}
 	config.Version = release
 	config.Stop, config.Dial, config.Scratch = c.Stop, dpe.DialFunc(c.Dial), c.Scratch
-	config.Clock, config.Draw, config.Faults, config.Log = r.stack.config.Clock, r.stack.draw, r.stack.faults, log
+	config.Clock, config.Draw, config.Faults, config.Log, config.Memory = r.stack.config.Clock, r.stack.draw, r.stack.faults, log, c.Memory
 	return dpe.Run(ctx, config)
-}
-
-// imageRelease gives the release of the engine in an image: its tag. There are images of the releases that have a chart.
-func imageRelease(image string) (sim.Release, error) {
-	i := strings.LastIndexByte(image, ':')
-	if i < 0 || !strings.HasSuffix(image[:i], "/"+imageRepository) {
-		return "", sim.Errorf(sim.Invalid, "the in-process cluster cannot run the image %s", image).
-			WithHelp("it runs engines only: HOST/%s:RELEASE; use a real cluster for other images", imageRepository)
-	}
-	release := sim.Release(image[i+1:])
-	if known := chart.Releases(); !slices.Contains(known, release) {
-		return "", sim.Errorf(sim.NotFound, "there is no image %s: the registry has no release %s", image, release).
-			WithHelp("the releases are %v; leave image.tag empty for the chart's own", known)
-	}
-	return release, nil
 }
 
 // log gives the logger of a part.

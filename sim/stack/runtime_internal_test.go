@@ -3,30 +3,31 @@ package stack
 import (
 	"testing"
 
-	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/dpe/image"
+	"github.com/dpesim/dpesim/sim/cluster"
 )
 
-// An image that no registry has does not run, least of all under a release that does not exist.
-func TestOnlyImagesOfKnownReleasesRun(t *testing.T) {
+// The label decides what runs, not the name: a mirror of the image runs, another image does not.
+func TestOnlyTheEnginesImageAndProgramRun(t *testing.T) {
 	t.Parallel()
-	for image, want := range map[string]struct {
-		release sim.Release
-		kind    sim.Kind
+	engine := map[string]string{image.LabelKind: image.Kind}
+	for _, tt := range []struct {
+		labels map[string]string
+		args   []string
+		want   string
 	}{
-		"localhost:8443/images/dpe:15.1.0":    {release: "15.1.0"},
-		"registry.example/images/dpe:15.3.0":  {release: "15.3.0"},
-		"localhost:8443/images/dpe:99.9.9":    {kind: sim.NotFound},
-		"localhost:8443/images/dpe:latest":    {kind: sim.NotFound},
-		"localhost:8443/images/dpe:":          {kind: sim.NotFound},
-		"localhost:8443/images/nosuch:15.1.0": {kind: sim.Invalid},
-		"nginx":                               {kind: sim.Invalid},
+		{engine, []string{"/dpesim", "dpe", "run"}, ""},
+		{engine, []string{"sh", "-c", "true"}, `exec: "sh": executable file not found in $PATH`},
+		{engine, []string{"bin/sh"}, `exec: "bin/sh": stat /bin/sh: no such file or directory`},
+		{engine, nil, "no command specified"},
+		{nil, []string{"/dpesim"}, "exec format error: the image mirror.example/x:1 is not one of dpesim's engine (label dev.dpesim.image=dpe), and the in-process cluster runs no other"},
 	} {
-		release, err := imageRelease(image)
-		if want.release != "" && (err != nil || release != want.release) {
-			t.Errorf("%s: %q, %v; want %q", image, release, err, want.release)
+		got := ""
+		if err := (engines{}).Check(cluster.Container{Image: "mirror.example/x:1", Dir: "/", Labels: tt.labels, Args: tt.args}); err != nil {
+			got = err.Error()
 		}
-		if want.release == "" && (err == nil || sim.KindOf(err) != want.kind) {
-			t.Errorf("%s: %q, %v; want %v", image, release, err, want.kind)
+		if got != tt.want {
+			t.Errorf("%q: %s, want %s", tt.args, got, tt.want)
 		}
 	}
 }

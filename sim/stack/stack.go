@@ -145,7 +145,7 @@ func (s *Stack) openCluster(ctx context.Context) error {
 	}
 	var err error
 	s.cluster, err = cluster.Open(ctx, cluster.Options{
-		Addr: s.config.ClusterAddr, Dir: dir, Nodes: s.config.Nodes, Runtime: engines{s}, Dial: s.egress.DialContext,
+		Addr: s.config.ClusterAddr, Dir: dir, Nodes: s.config.Nodes, Runtime: engines{s}, Dial: s.egress.DialContext, Trust: s.ca.Pool(),
 		Clock: s.config.Clock, Bus: s.bus, Draw: s.draw, Faults: s.faults, Log: s.log(sim.PartCluster),
 	})
 	if err != nil {

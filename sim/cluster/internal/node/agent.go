@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -10,8 +11,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -25,6 +30,7 @@ import (
 	"k8s.io/client-go/util/retry"
 
 	"github.com/dpesim/dpesim/sim/clock"
+	"github.com/dpesim/dpesim/sim/cluster/internal/image"
 	"github.com/dpesim/dpesim/sim/cluster/internal/record"
 	"github.com/dpesim/dpesim/sim/cluster/internal/trail"
 	"github.com/dpesim/dpesim/sim/fault"
@@ -34,13 +40,15 @@ import (
 // within a second.
 const stopGrace = 500 * time.Millisecond
 
-// Options say how an agent runs. All but Dial, Dir and Faults are required.
+// Options say how an agent runs. All but Dial, Trust, Dir and Faults are required.
 type Options struct {
 	Config  *rest.Config // of the API server
 	Nodes   []Node
+	Keep    bool // nodes that the API server has are kept as they are: Nodes is for a cluster without any
 	Runtime Runtime
-	Dial    DialFunc // outgoing connections of containers; nil: ordinary ones
-	Dir     string   // of scratch directories and claims, kept; "": a temporary one, removed by Close
+	Dial    DialFunc       // outgoing connections of containers, and of nodes that pull images; nil: ordinary ones
+	Trust   *x509.CertPool // of registries, beside the system's roots; nil: nothing else
+	Dir     string         // of scratch directories and claims, kept; "": a temporary one, removed by Close
 	Clock   *clock.Clock
 	Trail   *trail.Trail
 	Faults  *fault.Set
@@ -57,8 +65,12 @@ type Agent struct {
 	trail   *trail.Trail
 	faults  *fault.Set
 	log     *slog.Logger
-	places  []*place
+	puller  *image.Puller
+	wanted  []Node
+	keep    bool
+	version string // of the API server, which the nodes claim too
 	network *network
+	turn    atomic.Uint64 // of endpoints of services
 	dir     string
 	forget  bool // dir is temporary
 	ready   chan struct{}
@@ -76,16 +88,19 @@ func Open(o Options) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the node agent: %w", err)
 	}
-	places, err := newPlaces(o.Nodes)
-	if err != nil {
+	if err := check(o.Nodes); err != nil {
 		return nil, err
 	}
 	a := &Agent{
 		client: client, events: record.New(client, o.Clock, o.Log), runtime: o.Runtime, dial: o.Dial, clock: o.Clock, trail: o.Trail, faults: o.Faults,
-		log: o.Log, places: places, network: newNetwork(), dir: o.Dir, ready: make(chan struct{}), pods: map[types.UID]*pod{},
+		log: o.Log, wanted: o.Nodes, keep: o.Keep, network: newNetwork(), dir: o.Dir, ready: make(chan struct{}), pods: map[types.UID]*pod{},
 	}
 	if a.dial == nil {
 		a.dial = new(net.Dialer).DialContext
+	}
+	a.puller = &image.Puller{
+		Client:   image.NewClient(image.Dial(a.dial), o.Trust, o.Clock.Now),
+		Platform: v1.Platform{OS: runtime.GOOS, Architecture: runtime.GOARCH},
 	}
 	if a.dir == "" {
 		a.forget = true
@@ -119,32 +134,20 @@ func (a *Agent) Run(ctx context.Context) error {
 	recorder.Go(func() { a.events.Run(ctx) })
 	defer recorder.Wait()
 	defer cancel()
-	if err := a.register(ctx); err != nil {
+	version, err := a.client.Discovery().ServerVersionWithContext(ctx)
+	if err == nil {
+		a.version = version.GitVersion
+		err = a.register(ctx)
+	}
+	if err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return fmt.Errorf("register the nodes: %w", err)
 	}
-	var factories []informers.SharedInformerFactory
-	for _, n := range a.places {
-		f, err := a.watch(n)
-		if err != nil {
-			return fmt.Errorf("watch the pods of %s: %w", n.name, err)
-		}
-		f.StartWithContext(ctx)
-		factories = append(factories, f)
-	}
-	for _, f := range factories {
-		f.WaitForCacheSync(ctx.Done())
-	}
-	if ctx.Err() == nil {
-		close(a.ready)
-	}
-	<-ctx.Done()
-	for _, f := range factories {
-		f.Shutdown()
-	}
-	return a.halt(context.WithoutCancel(ctx))
+	err = a.serve(ctx, func() { close(a.ready) })
+	cancel()
+	return errors.Join(err, a.halt(context.WithoutCancel(ctx)))
 }
 
 // halt ends every pod.
@@ -205,7 +208,7 @@ func (a *Agent) watch(n *place) (informers.SharedInformerFactory, error) {
 func (a *Agent) see(n *place, spec *corev1.Pod) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.ctx.Err() != nil {
+	if n.ctx.Err() != nil {
 		return
 	}
 	if p := a.pods[spec.UID]; p != nil {
@@ -238,8 +241,8 @@ func (a *Agent) gone(uid types.UID) {
 	}
 }
 
-// report writes a pod's status.
-func (a *Agent) report(ctx context.Context, p *pod, status *corev1.PodStatus) error {
+// write writes a pod's status.
+func (a *Agent) write(ctx context.Context, p *pod, status *corev1.PodStatus) error {
 	pods := a.client.CoreV1().Pods(p.namespace)
 	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		have, err := pods.Get(ctx, p.name, metav1.GetOptions{})

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/dpesim/dpesim/sim/cluster/internal/trail"
 )
 
 const (
@@ -46,9 +48,12 @@ type container struct {
 	restarts       int32
 	ready, started bool
 	id             string
+	imageID        string // of the image that it runs, or ran last
+	imageName      string
 	log, previous  *containerLog // nil: no such run
 	finished       bool          // it will not run again
 
+	told   string // what trouble said last
 	exited uint64 // Seq of the last run's exit, 0: none; guarded by the agent's trail
 }
 
@@ -109,13 +114,28 @@ func (c *container) waiting(reason, message string) {
 // wait lets the back-off pass; false if the pod was stopped meanwhile.
 func (c *container) wait(d time.Duration) bool {
 	p := c.pod
-	c.waiting("CrashLoopBackOff", fmt.Sprintf("back-off %s restarting failed container=%s pod=%s_%s(%s)", short(d), c.spec.Name, p.name, p.namespace, p.uid))
-	c.warn("BackOff", "Back-off restarting failed container %s in pod %s_%s(%s)", c.spec.Name, p.name, p.namespace, p.uid)
-	return p.sleep(d)
+	c.waiting("CrashLoopBackOff", fmt.Sprintf("back-off %s restarting failed container=%s pod=%s", short(d), c.spec.Name, p.full()))
+	return c.linger(d, func() {
+		c.warn(eventBackOff, "Back-off restarting failed container %s in pod %s", c.spec.Name, p.full())
+	})
 }
 
 // short writes whole minutes and seconds as Kubernetes does: 10s, 1m20s, 5m0s.
 func short(d time.Duration) string { return d.Round(time.Second).String() }
+
+// trouble tells the bus what the container has on its way to a start, once for each detail.
+func (c *container) trouble(what, detail string) {
+	if c.told == what+detail {
+		return
+	}
+	c.told = what + detail
+	c.pod.trail(func(t *trail.Trail, about *corev1.Pod) {
+		seq := t.Tell(c.pod.agent.ctx, about, c.pod.started, what, map[string]string{
+			"pod": about.Name, "container": c.spec.Name, "image": c.spec.Image, "detail": detail,
+		})
+		c.pod.changed = seq
+	})
+}
 
 // tell writes an event about the container.
 func (c *container) tell(reason, format string, args ...any) {

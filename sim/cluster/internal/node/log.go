@@ -79,6 +79,13 @@ func (l *containerLog) endLineLocked() {
 	l.moveLocked()
 }
 
+// bytes gives how much is kept.
+func (l *containerLog) bytes() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return int64(l.size)
+}
+
 func (l *containerLog) moveLocked() {
 	close(l.moved)
 	l.moved = make(chan struct{})

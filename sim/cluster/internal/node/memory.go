@@ -12,6 +12,9 @@ import (
 // PointOOM is asked every [housekeeping] for every running container: an error kills it as out of memory.
 const PointOOM fault.Point = "cluster.oom"
 
+// instanceLabel names the DPE that a pod is of: the Helm release.
+const instanceLabel = "app.kubernetes.io/instance"
+
 // housekeeping is how often a node looks at what its containers use. Source: KubeletConfiguration, evictionMonitorPeriod
 // and cAdvisor's housekeeping interval, both 10 s.
 const housekeeping = 10 * time.Second
@@ -59,7 +62,7 @@ func (l *limiter) exceeded() bool {
 
 // starve asks the fault point until ctx is done.
 func (c *container) starve(ctx context.Context, exceed func()) {
-	about := fault.Scope{DPE: sim.Label(c.pod.source().Labels["app.kubernetes.io/instance"])}
+	about := fault.Scope{DPE: sim.Label(c.pod.source().Labels[instanceLabel])}
 	for c.pod.agent.clock.Sleep(ctx, housekeeping) == nil {
 		if err := c.pod.agent.faults.At(ctx, PointOOM, about); err != nil && ctx.Err() == nil {
 			exceed()

@@ -31,7 +31,9 @@ type pod struct {
 
 	ctx  context.Context // done: SIGKILL
 	kill context.CancelFunc
-	stop chan struct{} // closed: SIGTERM
+	soft context.Context // done: SIGTERM, and with ctx
+	ask  context.CancelFunc
+	over chan struct{} // closed: the API server shall not have it any more, or has it not, or the node goes
 
 	touched chan struct{} // cap 1: the status may have changed
 	done    chan struct{} // closed when nothing of the pod is left
@@ -42,9 +44,12 @@ type pod struct {
 	began      metav1.Time
 	containers []*container
 	grace      time.Duration
-	killer     func() bool // stops the timer of the grace period; nil: none runs
-	stopped    bool
-	silent     bool // nothing more is told to the API server: the pod is gone there, or the agent goes
+	killer     func() bool          // stops the timer of the grace period; nil: none runs
+	stopped    bool                 // soft is done, or about to be
+	dismissed  bool                 // over is closed
+	evicted    string               // why; "": it was not
+	disrupted  *corev1.PodCondition // that the eviction adds, nil: none
+	silent     bool                 // nothing more is told to the API server: the pod is gone there, or the agent goes
 	refused    string
 	written    *corev1.PodStatus // as last told
 
@@ -56,9 +61,10 @@ type pod struct {
 
 func newPod(a *Agent, n *place, spec *corev1.Pod) *pod {
 	ctx, kill := context.WithCancel(context.WithoutCancel(a.ctx))
+	soft, ask := context.WithCancel(ctx)
 	p := &pod{
 		agent: a, node: n, namespace: spec.Namespace, name: spec.Name, uid: spec.UID, spec: spec, ctx: ctx, kill: kill,
-		stop: make(chan struct{}), touched: make(chan struct{}, 1), done: make(chan struct{}),
+		soft: soft, ask: ask, over: make(chan struct{}), touched: make(chan struct{}, 1), done: make(chan struct{}),
 		began: metav1.NewTime(a.clock.Now()), refused: unsupported(spec),
 	}
 	if spec.Status.StartTime != nil {
@@ -78,7 +84,7 @@ func (p *pod) container(spec *corev1.Container) *container {
 		if s.Name != spec.Name || s.ContainerID == "" {
 			continue
 		}
-		c.restarts, c.last = s.RestartCount, s.LastTerminationState
+		c.restarts, c.last, c.imageID, c.imageName = s.RestartCount, s.LastTerminationState, s.ImageID, s.Image
 		switch {
 		case s.State.Running != nil:
 			c.restarts++
@@ -96,6 +102,9 @@ func (p *pod) container(spec *corev1.Container) *container {
 	return c
 }
 
+// full names the pod as a kubelet does in its messages.
+func (p *pod) full() string { return fmt.Sprintf("%s_%s(%s)", p.name, p.namespace, p.uid) }
+
 // scratch is the directory that stands for "/" of the pod's writable volumes.
 func (p *pod) scratch() string { return filepath.Join(p.agent.dir, "pods", string(p.uid)) }
 
@@ -104,7 +113,11 @@ func (p *pod) run() {
 	defer close(p.done)
 	defer p.kill()
 	p.trail(func(t *trail.Trail, about *corev1.Pod) {
-		p.started = t.Tell(p.agent.ctx, about, t.Of(p.uid).Wanted, "pod started", map[string]string{"pod": p.name, "node": p.node.name})
+		cause := t.Of(p.uid).Wanted
+		if p.restored {
+			cause = p.node.began
+		}
+		p.started = t.Tell(p.agent.ctx, about, cause, "pod started", map[string]string{"pod": p.name, "node": p.node.name})
 	})
 	var containers sync.WaitGroup
 	if p.begin() {
@@ -120,15 +133,19 @@ func (p *pod) run() {
 		close(finished)
 	}()
 	p.touch()
-	stop := p.stop
-	for stop != nil || finished != nil {
+	over := p.over
+	for over != nil || finished != nil {
 		select {
 		case <-p.touched:
 			p.report()
 		case <-finished:
 			finished = nil
-		case <-stop:
-			stop = nil
+			if p.wasEvicted() {
+				p.clear()
+			}
+			p.report()
+		case <-over:
+			over = nil
 		}
 	}
 	p.mu.Lock()
@@ -169,12 +186,10 @@ func (p *pod) leave() {
 	silent := p.silent
 	p.mu.Unlock()
 	p.agent.network.release(p.ip)
-	if p.agent.ctx.Err() != nil {
-		return // the pod comes back with the next agent, its scratch with it
+	if p.node.ctx.Err() != nil {
+		return // the pod comes back with the node, its scratch with it
 	}
-	if err := os.RemoveAll(p.scratch()); err != nil {
-		p.agent.log.Warn("scratch directory not removed", "err", err, "namespace", p.namespace, "pod", p.name)
-	}
+	p.clear()
 	if !silent {
 		p.agent.remove(p.agent.ctx, p.namespace, p.name, p.uid)
 	}
@@ -204,6 +219,7 @@ func (p *pod) see(spec *corev1.Pod) {
 func (p *pod) terminate(grace time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.dismissLocked()
 	if p.stopped && grace >= p.grace {
 		return
 	}
@@ -212,21 +228,37 @@ func (p *pod) terminate(grace time.Duration) {
 	}
 	p.grace = grace
 	p.killer = p.agent.clock.AfterFunc(grace, p.kill).Stop
-	if !p.stopped {
-		p.stopped = true
-		close(p.stop)
-	}
+	p.stopped = true
+	p.ask()
 }
 
 // abandon is terminate without a word to the API server any more.
 func (p *pod) abandon() {
 	p.mu.Lock()
 	p.silent = true
-	if !p.stopped {
-		p.stopped = true
-		close(p.stop)
-	}
+	p.dismissLocked()
+	p.stopped = true
+	p.ask()
 	p.mu.Unlock()
+}
+
+func (p *pod) dismissLocked() {
+	if !p.dismissed {
+		p.dismissed = true
+		close(p.over)
+	}
+}
+
+// lose kills the pod as a power cut does: its containers are not asked to end.
+func (p *pod) lose() {
+	p.kill()
+	p.abandon()
+}
+
+func (p *pod) wasEvicted() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.evicted != ""
 }
 
 // gone kills the pod: the API server has it no more.
@@ -236,12 +268,7 @@ func (p *pod) gone() {
 }
 
 func (p *pod) stopping() bool {
-	select {
-	case <-p.stop:
-		return true
-	default:
-		return false
-	}
+	return p.soft.Err() != nil
 }
 
 // current gives the pod as the API server has it, with the addresses that the node gave.
@@ -259,7 +286,7 @@ func (p *pod) sleep(d time.Duration) bool {
 	select {
 	case <-due:
 		return true
-	case <-p.stop:
+	case <-p.soft.Done():
 		giveUp()
 		return false
 	}
@@ -285,10 +312,10 @@ func (p *pod) report() {
 	}
 	var err error
 	if ready := isReady(status); ready == isReady(p.written) {
-		err = p.agent.report(p.agent.ctx, p, status)
+		err = p.agent.write(p.agent.ctx, p, status)
 	} else {
 		p.trail(func(t *trail.Trail, about *corev1.Pod) {
-			if err = p.agent.report(p.agent.ctx, p, status); err != nil {
+			if err = p.agent.write(p.agent.ctx, p, status); err != nil {
 				return
 			}
 			notes := t.Note(p.uid)

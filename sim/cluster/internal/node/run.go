@@ -30,10 +30,9 @@ func (c *container) once(s start) int32 {
 	var memory limiter
 	x := Container{
 		Namespace: p.namespace, Pod: p.name, Name: c.spec.Name, Node: p.node.name, Image: c.spec.Image,
-		Labels: s.image.labels, Args: s.args, Dir: s.dir, Env: s.env, Files: s.files, Scratch: p.scratch(),
-		Stop: stop, Listen: net.listen, Dial: a.dial, Log: log, Memory: memory.report,
+		Labels: s.image.Config.Labels, Args: s.args, Dir: s.dir, Env: s.env, Files: s.files, Scratch: p.scratch(),
+		Stop: stop, Listen: net.listen, Dial: p.dial, Log: log, Memory: memory.report,
 	}
-	c.tell("Pulled", "Container image %q already present on machine", c.spec.Image)
 	c.tell("Created", "Container created")
 	if err := a.runtime.Check(x); err != nil {
 		log.end()
@@ -50,6 +49,7 @@ func (c *container) once(s start) int32 {
 		if t := c.state.Terminated; t != nil {
 			c.last = corev1.ContainerState{Terminated: t}
 		}
+		c.imageID, c.imageName = s.image.ID, s.image.Name
 		c.id, c.previous, c.log = id, c.log, log
 		c.state = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: began}}
 	})
@@ -66,9 +66,11 @@ func (c *container) once(s start) int32 {
 	select {
 	case err = <-ended:
 		cause = func(*trail.Trail) uint64 { return started }
-	case <-p.stop:
-		c.tell("Killing", "Stopping container %s", c.spec.Name)
-		close(stop)
+	case <-p.soft.Done():
+		if p.ctx.Err() == nil { // the power is on
+			c.tell("Killing", "Stopping container %s", c.spec.Name)
+			close(stop)
+		}
 		err = <-ended
 		cause = func(t *trail.Trail) uint64 { return t.Of(p.uid).Unwanted }
 	case <-unhealthy:

@@ -2,67 +2,103 @@ package node
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"path/filepath"
+	"strconv"
+	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/dpesim/dpesim/sim/cluster/internal/image"
 )
 
 // start is what a run begins with.
 type start struct {
-	image image
+	image *image.Image
 	args  []string
 	dir   string
 	env   map[string]string
 	files files
 }
 
-// image is what a node knows of an image that it has.
-type image struct {
-	labels     map[string]string
-	entrypoint []string
-	cmd        []string
-	env        map[string]string
-	dir        string
-}
-
-// prepare gathers what the container refers to, and waits for what is missing. ok is false if the pod was stopped first.
+// prepare gathers what the container needs, in a kubelet's order: volumes, the image, the configuration. It waits for what
+// is missing; ok is false if the pod was stopped first.
 func (c *container) prepare() (s start, ok bool) {
 	p := c.pod
 	for retry := firstRetry; !p.stopping(); retry = min(2*retry, lastRetry) {
-		pod := p.current()
-		src := newSources(p.agent.client, pod)
+		src := newSources(p.agent.client, p.current())
 		var err error
 		s.files, err = src.mount(p.ctx, c.spec, p.scratch(), filepath.Join(p.agent.dir, "claims"), p.agent.clock.Now())
-		if err == nil {
-			var own map[string]string
-			if own, err = src.environment(p.ctx, c.spec); err == nil {
-				s.command(c.spec, own)
-				return s, true
+		if err != nil {
+			if p.ctx.Err() == nil {
+				c.waiting("ContainerCreating", "")
+				p.warn("FailedMount", "%v", err)
+				c.trouble("volume not mounted", err.Error())
 			}
-			c.waiting("CreateContainerConfigError", err.Error())
-			c.warn("Failed", "Error: %v", err)
-		} else if p.ctx.Err() == nil {
-			c.waiting("ContainerCreating", "")
-			p.warn("FailedMount", "%v", err)
+			p.sleep(retry)
+			continue
 		}
-		if !p.sleep(retry) {
+		if s.image = c.obtain(); s.image == nil {
 			break
 		}
+		err = p.mayRun(c.spec, &s.image.Config)
+		var own map[string]string
+		if err == nil {
+			own, err = src.environment(p.ctx, c.spec)
+		}
+		if err == nil {
+			s.command(c.spec, own)
+			return s, true
+		}
+		c.waiting("CreateContainerConfigError", err.Error())
+		c.warn("Failed", "Error: %v", err)
+		c.trouble("container not configured", err.Error())
+		p.sleep(retry)
 	}
 	return start{}, false
+}
+
+// mayRun holds the image's user against what the pod demands. Source: kubelet, kuberuntime/security_context_others.go.
+func (p *pod) mayRun(c *corev1.Container, image *v1.Config) error {
+	nonRoot, user := (*bool)(nil), (*int64)(nil)
+	if s := p.source().Spec.SecurityContext; s != nil {
+		nonRoot, user = s.RunAsNonRoot, s.RunAsUser
+	}
+	if s := c.SecurityContext; s != nil {
+		nonRoot, user = cmp.Or(s.RunAsNonRoot, nonRoot), cmp.Or(s.RunAsUser, user)
+	}
+	if nonRoot == nil || !*nonRoot {
+		return nil
+	}
+	name, _, _ := strings.Cut(image.User, ":")
+	uid, err := strconv.ParseInt(cmp.Or(name, "0"), 10, 64)
+	switch {
+	case user != nil && *user == 0:
+		return fmt.Errorf("container's runAsUser breaks non-root policy (pod: %q, container: %s)", p.full(), c.Name)
+	case user != nil:
+		return nil
+	case err != nil:
+		return fmt.Errorf("container has runAsNonRoot and image has non-numeric user (%s), cannot verify user is non-root (pod: %q, container: %s)", name, p.full(), c.Name)
+	case uid == 0:
+		return fmt.Errorf("container has runAsNonRoot and image will run as root (pod: %q, container: %s)", p.full(), c.Name)
+	}
+	return nil
 }
 
 // command completes s by what the container says of its command line, directory and environment. What it leaves out is
 // the image's. Source: Kubernetes, "Define a Command and Arguments for a Container": a command of the container's own
 // comes without the image's arguments.
 func (s *start) command(c *corev1.Container, own map[string]string) {
-	s.env = maps.Clone(s.image.env)
-	if s.env == nil {
-		s.env = map[string]string{}
+	s.env = map[string]string{}
+	for _, e := range s.image.Config.Env {
+		if name, value, ok := strings.Cut(e, "="); ok {
+			s.env[name] = value
+		}
 	}
 	maps.Copy(s.env, own)
-	entry, args := s.image.entrypoint, s.image.cmd
+	entry, args := s.image.Config.Entrypoint, s.image.Config.Cmd
 	if len(c.Command) > 0 {
 		entry, args = c.Command, nil
 	}
@@ -76,5 +112,5 @@ func (s *start) command(c *corev1.Container, own map[string]string) {
 	for _, a := range args {
 		s.args = append(s.args, expand(a, own))
 	}
-	s.dir = cmp.Or(c.WorkingDir, s.image.dir, "/")
+	s.dir = cmp.Or(c.WorkingDir, s.image.Config.WorkingDir, "/")
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -14,6 +15,9 @@ func (p *pod) statusLocked() *corev1.PodStatus {
 	s := &corev1.PodStatus{
 		Phase: p.phaseLocked(), StartTime: &p.began,
 		HostIP: p.node.ip.String(), HostIPs: []corev1.HostIP{{IP: p.node.ip.String()}},
+	}
+	if p.evicted != "" {
+		s.Phase, s.Reason, s.Message = corev1.PodFailed, "Evicted", p.evicted
 	}
 	if p.refused != "" {
 		s.Reason, s.Message = "Unsupported", p.refused
@@ -47,6 +51,7 @@ func (p *pod) statusLocked() *corev1.PodStatus {
 		ready, containers,
 		{Type: corev1.PodScheduled, Status: corev1.ConditionTrue},
 	}
+	s.Conditions = append(s.Conditions, p.disruptionLocked()...)
 	return s
 }
 
@@ -59,7 +64,7 @@ func condition(ok bool) corev1.ConditionStatus {
 
 func (c *container) statusLocked() corev1.ContainerStatus {
 	return corev1.ContainerStatus{
-		Name: c.spec.Name, Image: c.spec.Image, ImageID: "in-process://" + c.spec.Image, ContainerID: c.id,
+		Name: c.spec.Name, Image: cmp.Or(c.imageName, c.spec.Image), ImageID: c.imageID, ContainerID: c.id,
 		State: c.state, LastTerminationState: c.last, Ready: c.ready, Started: new(c.started), RestartCount: c.restarts,
 	}
 }

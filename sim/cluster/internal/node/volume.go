@@ -88,13 +88,13 @@ func (s *sources) content(ctx context.Context, v *corev1.Volume, c *corev1.Conta
 		if err != nil {
 			return nil, err
 		}
-		return out, project(out, data, v.Secret.Items, mode(v.Secret.DefaultMode), v.Secret.Optional)
+		return out, project(out, data, v.Secret.Items, mode(v.Secret.DefaultMode), v.Secret.Optional, noSecretKey)
 	case v.ConfigMap != nil:
 		data, err := s.configMap(ctx, v.ConfigMap.Name, v.ConfigMap.Optional)
 		if err != nil {
 			return nil, err
 		}
-		return out, project(out, data, v.ConfigMap.Items, mode(v.ConfigMap.DefaultMode), v.ConfigMap.Optional)
+		return out, project(out, data, v.ConfigMap.Items, mode(v.ConfigMap.DefaultMode), v.ConfigMap.Optional, noConfigKey)
 	case v.DownwardAPI != nil:
 		return out, s.downward(out, v.DownwardAPI.Items, mode(v.DownwardAPI.DefaultMode), c)
 	case v.Projected != nil:
@@ -110,11 +110,11 @@ func (s *sources) projected(ctx context.Context, out files, v *corev1.ProjectedV
 		switch {
 		case from.Secret != nil:
 			if data, err = s.secret(ctx, from.Secret.Name, from.Secret.Optional); err == nil {
-				err = project(out, data, from.Secret.Items, mode(v.DefaultMode), from.Secret.Optional)
+				err = project(out, data, from.Secret.Items, mode(v.DefaultMode), from.Secret.Optional, noSecretKey)
 			}
 		case from.ConfigMap != nil:
 			if data, err = s.configMap(ctx, from.ConfigMap.Name, from.ConfigMap.Optional); err == nil {
-				err = project(out, data, from.ConfigMap.Items, mode(v.DefaultMode), from.ConfigMap.Optional)
+				err = project(out, data, from.ConfigMap.Items, mode(v.DefaultMode), from.ConfigMap.Optional, noConfigKey)
 			}
 		case from.DownwardAPI != nil:
 			err = s.downward(out, from.DownwardAPI.Items, mode(v.DefaultMode), c)
@@ -148,8 +148,15 @@ func (s *sources) downward(out files, items []corev1.DownwardAPIVolumeFile, m fs
 	return nil
 }
 
-// project adds data's keys as files: all of them, or those that items choose.
-func project(out files, data map[string][]byte, items []corev1.KeyToPath, m fs.FileMode, optional *bool) error {
+// What is said of a key that is not there, in a kubelet's words.
+const (
+	noSecretKey = "references non-existent secret key: %s"
+	noConfigKey = "configmap references non-existent config key: %s"
+)
+
+// project adds data's keys as files: all of them, or those that items choose. missing is what is said of a key that is not
+// there.
+func project(out files, data map[string][]byte, items []corev1.KeyToPath, m fs.FileMode, optional *bool, missing string) error {
 	if items == nil {
 		for k, v := range data {
 			out.put(k, file{data: v, mode: m})
@@ -162,7 +169,7 @@ func project(out files, data map[string][]byte, items []corev1.KeyToPath, m fs.F
 			if optional != nil && *optional {
 				continue
 			}
-			return fmt.Errorf("references non-existent secret or configmap key: %s", i.Key)
+			return fmt.Errorf(missing, i.Key)
 		}
 		fm := m
 		if i.Mode != nil {

@@ -70,7 +70,10 @@ func (t *Trail) Tell(ctx context.Context, about metav1.Object, cause uint64, wha
 	if !label.Valid() {
 		label = ""
 	}
-	d := map[string]string{"namespace": about.GetNamespace()}
+	d := map[string]string{}
+	if ns := about.GetNamespace(); ns != "" {
+		d["namespace"] = ns
+	}
 	maps.Copy(d, detail)
 	return t.bus.Publish(ctx, sim.Event{Part: sim.PartCluster, DPE: label, What: what, Detail: d, Cause: cause}).Seq
 }
