@@ -1,0 +1,312 @@
+// Package survey knows the metadata of what a Kubernetes cluster holds: names, labels, owners, field managers, never any
+// content. It asks the API server as any client does, so it works for a real cluster as for the one in the process.
+package survey
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/metadata/metadatainformer"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+)
+
+// maxBrief bounds how many objects that came and went are remembered until [Survey.Take].
+const maxBrief = 4096
+
+// Object is one object.
+type Object struct {
+	Kind      string
+	Namespace string // empty: of the cluster
+	Name      string
+	UID       string
+	Created   time.Time
+	Manager   string // the field manager that made it, as far as that is told; empty: unknown
+	Deleting  bool   // its deletion has begun
+
+	Release          string // Helm release that it belongs to, itself or through its owners; empty: none
+	ReleaseNamespace string // of that release
+	Hook             bool   // a Helm hook made it
+	Keep             bool   // it is annotated to outlive its release
+	System           bool   // every cluster, or every namespace, has it
+
+	// Of a record of a Helm release.
+	Record bool
+	Status string // "deployed", "uninstalled"
+}
+
+// Survey watches a cluster. It is safe for concurrent use.
+type Survey struct {
+	config  *rest.Config
+	changed chan struct{} // cap 1
+
+	synced chan struct{} // closed once all has been seen
+
+	mu    sync.Mutex
+	items map[types.UID]item
+	brief []item // gone since the last Take
+}
+
+// item is what is kept of an object: its metadata without what nobody asks for.
+type item struct {
+	kind   string
+	object *metav1.PartialObjectMetadata
+}
+
+// New gives a survey that knows nothing before [Survey.Serve].
+func New(config *rest.Config) *Survey {
+	return &Survey{config: config, changed: make(chan struct{}, 1), synced: make(chan struct{}), items: map[types.UID]item{}}
+}
+
+// Synced is closed once all of the cluster has been seen.
+func (s *Survey) Synced() <-chan struct{} { return s.synced }
+
+// Changed receives when something may have changed since the last [Survey.Take]. It is for one reader.
+func (s *Survey) Changed() <-chan struct{} { return s.changed }
+
+// Serve watches until ctx is done, and then returns nil. It may be called once. It returns an error if the API server cannot be asked what it has.
+func (s *Survey) Serve(ctx context.Context) error {
+	asked, err := discovery.NewDiscoveryClientForConfig(s.config)
+	if err != nil {
+		return fmt.Errorf("survey the cluster: %w", err)
+	}
+	client, err := metadata.NewForConfig(s.config)
+	if err != nil {
+		return fmt.Errorf("survey the cluster: %w", err)
+	}
+	lists, err := asked.ServerPreferredResourcesWithContext(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil && !discovery.IsGroupDiscoveryFailedError(err) {
+		return fmt.Errorf("survey the cluster: %w", err)
+	}
+	factory := metadatainformer.NewSharedInformerFactory(client, 0)
+	for _, l := range lists {
+		gv, err := schema.ParseGroupVersion(l.GroupVersion)
+		if err != nil {
+			return fmt.Errorf("survey the cluster: %w", err)
+		}
+		for _, r := range l.APIResources {
+			if !surveyed(gv.Group, r) {
+				continue
+			}
+			if err := s.watch(factory.ForResource(gv.WithResource(r.Name)).Informer(), r.Kind); err != nil {
+				return fmt.Errorf("survey the cluster: %w", err)
+			}
+		}
+	}
+	factory.Start(ctx.Done())
+	defer factory.Shutdown()
+	for _, ok := range factory.WaitForCacheSync(ctx.Done()) {
+		if !ok {
+			return nil // ctx is done
+		}
+	}
+	close(s.synced)
+	s.signal()
+	<-ctx.Done()
+	return nil
+}
+
+// surveyed leaves out what no installation makes, or what comes and goes by itself: events, leases, nodes.
+func surveyed(group string, r metav1.APIResource) bool {
+	for _, verb := range []string{"delete", "list", "watch"} {
+		if !slices.Contains(r.Verbs, verb) {
+			return false
+		}
+	}
+	return r.Name != "events" && r.Name != "nodes" && group != "coordination.k8s.io" && group != "metrics.k8s.io"
+}
+
+func (s *Survey) watch(i cache.SharedIndexInformer, kind string) error {
+	if err := i.SetTransform(slim); err != nil {
+		return err
+	}
+	_, err := i.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(o any) { s.note(kind, o, false) },
+		UpdateFunc: func(_, o any) { s.note(kind, o, false) },
+		DeleteFunc: func(o any) { s.note(kind, o, true) },
+	})
+	return err
+}
+
+// managerKey is where slim keeps who made an object.
+const managerKey = "dpesim.dev/made-by"
+
+// slim drops what is large and not needed: of the managed fields it keeps the oldest manager's name.
+func slim(o any) (any, error) {
+	m, ok := o.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return o, nil
+	}
+	keep := map[string]string{}
+	for _, k := range []string{releaseKey, placeKey, hookKey, policyKey} {
+		if v, ok := m.Annotations[k]; ok {
+			keep[k] = v
+		}
+	}
+	if first := maker(m.ManagedFields); first != "" {
+		keep[managerKey] = first
+	}
+	m.Annotations, m.ManagedFields = keep, nil
+	return m, nil
+}
+
+func maker(fields []metav1.ManagedFieldsEntry) string {
+	var first *metav1.ManagedFieldsEntry
+	for i, f := range fields {
+		if f.Time != nil && f.Subresource == "" && (first == nil || f.Time.Before(first.Time)) {
+			first = &fields[i]
+		}
+	}
+	if first == nil {
+		return ""
+	}
+	return first.Manager
+}
+
+func (s *Survey) note(kind string, o any, gone bool) {
+	if t, ok := o.(cache.DeletedFinalStateUnknown); ok {
+		o = t.Obj
+	}
+	m, ok := o.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return
+	}
+	s.mu.Lock()
+	if gone {
+		delete(s.items, m.UID)
+		if s.brief = append(s.brief, item{kind, m}); len(s.brief) > maxBrief {
+			s.brief = s.brief[1:]
+		}
+	} else {
+		s.items[m.UID] = item{kind, m}
+	}
+	s.mu.Unlock()
+	s.signal()
+}
+
+func (s *Survey) signal() {
+	select {
+	case s.changed <- struct{}{}:
+	default: // it is signalled already
+	}
+}
+
+// Take gives what is there and what has gone since the last Take, both in the order of kinds and names.
+func (s *Survey) Take() (present, gone []Object) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := finder{items: maps.Clone(s.items)}
+	for _, i := range s.brief { // owners that went with what they owned
+		f.items[i.object.UID] = i
+	}
+	for _, i := range s.items {
+		present = append(present, f.object(i))
+	}
+	for _, i := range s.brief {
+		gone = append(gone, f.object(i))
+	}
+	s.brief = nil
+	for _, l := range [][]Object{present, gone} {
+		slices.SortFunc(l, func(a, b Object) int {
+			return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
+		})
+	}
+	return present, gone
+}
+
+// Annotations and labels of Helm and of the charts that follow Kubernetes' recommendations. Source: Helm, "Labels and
+// Annotations", "Chart Hooks"; Kubernetes, "Recommended Labels".
+const (
+	releaseKey  = "meta.helm.sh/release-name"
+	placeKey    = "meta.helm.sh/release-namespace"
+	hookKey     = "helm.sh/hook"
+	policyKey   = "helm.sh/resource-policy"
+	instanceKey = "app.kubernetes.io/instance"
+	managedKey  = "app.kubernetes.io/managed-by"
+	recordName  = "sh.helm.release.v1."
+)
+
+// finder resolves owners.
+type finder struct {
+	items map[types.UID]item
+}
+
+func (f finder) object(i item) Object {
+	m := i.object
+	o := Object{
+		Kind: i.kind, Namespace: m.Namespace, Name: m.Name, UID: string(m.UID), Created: m.CreationTimestamp.UTC(),
+		Manager: m.Annotations[managerKey], Deleting: m.DeletionTimestamp != nil, Hook: m.Annotations[hookKey] != "",
+		Keep: m.Annotations[policyKey] == "keep", System: system(i.kind, m),
+		Record: (i.kind == "Secret" || i.kind == "ConfigMap") && strings.HasPrefix(m.Name, recordName) && m.Labels["owner"] == "helm",
+	}
+	if o.Record {
+		o.Status = m.Labels["status"]
+	}
+	o.Release, o.ReleaseNamespace = f.release(i, maxDepth)
+	return o
+}
+
+// maxDepth is how far owners are followed: Deployment, ReplicaSet, Pod, claim, volume, and as much again.
+const maxDepth = 10
+
+// release gives the Helm release that i belongs to: by its own word, else by its owner's, a volume's by its claim's.
+func (f finder) release(i item, depth int) (name, namespace string) {
+	m := i.object
+	switch {
+	case strings.HasPrefix(m.Name, recordName) && m.Labels["owner"] == "helm":
+		return m.Labels["name"], m.Namespace
+	case m.Annotations[releaseKey] != "":
+		return m.Annotations[releaseKey], cmp.Or(m.Annotations[placeKey], m.Namespace)
+	case m.Annotations[hookKey] != "" && m.Labels[managedKey] == "Helm":
+		return m.Labels[instanceKey], m.Namespace
+	case depth == 0:
+		return "", ""
+	}
+	for _, r := range m.OwnerReferences {
+		if owner, ok := f.items[r.UID]; ok {
+			if name, namespace := f.release(owner, depth-1); name != "" {
+				return name, namespace
+			}
+		}
+	}
+	if uid, ok := strings.CutPrefix(m.Name, "pvc-"); ok && i.kind == "PersistentVolume" { // as provisioners name them
+		if claim, ok := f.items[types.UID(uid)]; ok {
+			return f.release(claim, depth-1)
+		}
+	}
+	if len(m.OwnerReferences) > 0 || i.kind == "Endpoints" { // what is left when its owner went first
+		return m.Labels[instanceKey], m.Namespace
+	}
+	return "", ""
+}
+
+// system tells what Kubernetes itself makes in each cluster and namespace.
+func system(kind string, m *metav1.PartialObjectMetadata) bool {
+	switch kind {
+	case "Namespace":
+		return m.Name == metav1.NamespaceDefault || strings.HasPrefix(m.Name, "kube-")
+	case "ConfigMap":
+		return m.Name == "kube-root-ca.crt"
+	case "ServiceAccount":
+		return m.Name == "default"
+	case "Service", "Endpoints":
+		return m.Namespace == metav1.NamespaceDefault && m.Name == "kubernetes"
+	case "EndpointSlice":
+		return m.Namespace == metav1.NamespaceDefault && strings.HasPrefix(m.Name, "kubernetes")
+	}
+	return false
+}
