@@ -16,21 +16,31 @@ import (
 // elsewhere are the README's commands that the scripts in testdata/script run, as they need a process of their own.
 var elsewhere = []string{"go build .", "./dpesim up", "./dpesim exec -- ./rehearse.sh", "./dpesim scenario run --all"}
 
-// TestReadmeCommandsWork plays the README's commands, in their order, as a scenario.
+// TestReadmeCommandsWork plays the commands of the README and of the pages in docs, in their order, each page as a scenario.
 func TestReadmeCommandsWork(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("README.md")
+	for _, page := range []string{"README.md", "docs/why.md", "docs/residue.md"} {
+		t.Run(page, func(t *testing.T) {
+			t.Parallel()
+			playPage(t, page)
+		})
+	}
+}
+
+func playPage(t *testing.T, page string) {
+	t.Helper()
+	readme, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var steps strings.Builder
-	steps.WriteString("---\ntitle: README\n---\n")
+	fmt.Fprintf(&steps, "---\ntitle: %s\n---\n", page)
 	n := 0
 	for _, fence := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllSubmatch(readme, -1) {
 		for line := range strings.Lines(string(fence[1])) {
 			command, ok := strings.CutPrefix(strings.TrimSpace(line), "$ ")
 			if !ok {
-				t.Errorf("a line of a console block of README.md is no command: %q", line)
+				t.Errorf("a line of a console block of %s is no command: %q", page, line)
 			}
 			if slices.Contains(elsewhere, command) {
 				continue
@@ -42,9 +52,9 @@ func TestReadmeCommandsWork(t *testing.T) {
 		}
 	}
 	if n == 0 {
-		t.Fatal("README.md shows no commands")
+		t.Fatalf("%s shows no commands", page)
 	}
-	file := filepath.Join(t.TempDir(), "readme.md")
+	file := filepath.Join(t.TempDir(), "page.md")
 	if err := os.WriteFile(file, []byte(steps.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}

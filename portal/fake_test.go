@@ -19,6 +19,7 @@ import (
 	"github.com/dpesim/dpesim/sim/draw"
 	"github.com/dpesim/dpesim/sim/event"
 	"github.com/dpesim/dpesim/sim/fault"
+	"github.com/dpesim/dpesim/sim/residue"
 )
 
 // testCA is any PEM block: the portal hands it on, unread.
@@ -33,6 +34,7 @@ type cloud struct {
 	credentials map[sim.EnvironmentID][]api.Credential
 	jobs        map[sim.EnvironmentID][]api.Job
 	checks      []api.Check
+	asked       residue.Filter
 }
 
 func newCloud(bus *event.Bus) *cloud {
@@ -92,6 +94,13 @@ func (c *cloud) Jobs(_ context.Context, env sim.EnvironmentID) ([]api.Job, error
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.jobs[env], nil
+}
+
+func (c *cloud) Residue(_ context.Context, f residue.Filter) ([]residue.Entry, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked = f
+	return nil, nil
 }
 
 func (c *cloud) Ready(context.Context) []api.Check {

@@ -34,6 +34,8 @@ func (p *Portal) routes() http.Handler {
 	p.dpeRoutes(g)
 	p.jobRoutes(g)
 	p.eventRoutes(g)
+	p.whyRoutes(g)
+	p.residueRoutes(g)
 	p.pageRoutes(e)
 
 	return e

@@ -18,6 +18,7 @@ import (
 	"github.com/dpesim/dpesim/sim/draw"
 	"github.com/dpesim/dpesim/sim/event"
 	"github.com/dpesim/dpesim/sim/fault"
+	"github.com/dpesim/dpesim/sim/residue"
 )
 
 // Cloud is what the portal sees of the services behind it. Its methods are safe for concurrent use. For an environment
@@ -35,6 +36,8 @@ type Cloud interface {
 	Job(ctx context.Context, env sim.EnvironmentID, id sim.JobID) (api.Job, error)
 	// Jobs lists jobs, newest first.
 	Jobs(ctx context.Context, env sim.EnvironmentID) ([]api.Job, error)
+	// Residue lists what installations have left on every side, without secrets.
+	Residue(ctx context.Context, f residue.Filter) ([]residue.Entry, error)
 	// Ready tells how each part of the simulator is.
 	Ready(ctx context.Context) []api.Check
 }

@@ -302,6 +302,21 @@ func (d *DB) Revision(ctx context.Context, id, number int64) (Inputs, error) {
 	return in, err
 }
 
+// RevisionTimes gives when each revision of a DPE was made, from the first.
+func (d *DB) RevisionTimes(ctx context.Context, id int64) ([]time.Time, error) {
+	var out []time.Time
+	err := d.db.View(ctx, func(tx *sqlite.Tx) error {
+		rows, err := tx.QueryContext(ctx, `SELECT created_ms FROM revision WHERE dpe = ? ORDER BY number`, id)
+		out, err = sqlite.Collect(rows, err, func(r *sql.Rows) (time.Time, error) {
+			var ms int64
+			err := r.Scan(&ms)
+			return sqlite.FromMillis(ms), err
+		})
+		return err
+	})
+	return out, err
+}
+
 // LastRevision gives the newest revision of a DPE that was made for a release, or NotFound.
 func (d *DB) LastRevision(ctx context.Context, x DPE, r sim.Release) (number int64, in Inputs, err error) {
 	err = d.db.View(ctx, func(tx *sqlite.Tx) error {

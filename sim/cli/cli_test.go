@@ -17,7 +17,9 @@ import (
 	"github.com/dpesim/dpesim/scenarios/verb"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/cli"
+	"github.com/dpesim/dpesim/sim/residue"
 	"github.com/dpesim/dpesim/sim/simtest"
+	"github.com/dpesim/dpesim/sim/why"
 )
 
 // TestMain lets this test binary be helm and kubectl.
@@ -384,4 +386,53 @@ func TestUpTellsWhereEverythingIsAndStopsWithZero(t *testing.T) {
 		t.Errorf("banner:\n%s", &stdout)
 	}
 	w.fails(1, []string{"no running simulator was found"}, "endpoints") // its file is gone
+}
+
+func TestWhyReadsFromTheSymptomToTheFirstCause(t *testing.T) {
+	t.Parallel()
+	w := with(t, simtest.Start(t))
+	w.ok("environment", "create", "Acme")
+	w.ok("dpe", "add", "acme", "Edge EU")
+	out := w.ok("why", "dpe/edge-eu")
+	lines := strings.Split(out, "\n")
+	if lines[0] != "dpe/acme/edge-eu: DPE isn't connected yet (0 of 1 replicas connected): nobody has installed it yet" {
+		t.Errorf("%s", out)
+	}
+	if len(lines) < 3 || !strings.HasPrefix(lines[2], "> ") || !strings.Contains(lines[2], "portal  dpe added (") || !strings.HasSuffix(lines[2], "   <- first cause") {
+		t.Errorf("%s", out)
+	}
+	if !strings.HasSuffix(out, "\nWhat to do: install it: 'dpesim dpe commands acme edge-eu' prints how\n") {
+		t.Errorf("%s", out)
+	}
+	x := decode[why.Explanation](t, w.ok("why", "dpe/acme/edge-eu", "-o", "json"))
+	if x.Subject != "dpe/acme/edge-eu" || len(x.Chains) != 1 || x.Chains[0].Steps[0].Seq != x.FirstCause {
+		t.Errorf("%+v", x)
+	}
+	w.fails(1, []string{"nothing was told of dpe/edge-us in this run", "the nearest are dpe/acme/edge-eu"}, "why", "dpe/edge-us")
+	w.fails(1, []string{"is nothing that can be explained"}, "why", "edge-eu")
+	w.fails(2, []string{"dpesim why SUBJECT"}, "why")
+}
+
+func TestResidueListsAndFailsOnLeaks(t *testing.T) {
+	t.Parallel()
+	w := with(t, simtest.Start(t))
+	w.ok("environment", "create", "Acme")
+	w.ok("dpe", "add", "acme", "Edge EU")
+	out := w.ok("residue", "acme", "edge-eu")
+	if !strings.HasPrefix(out, "CLASS ") || !strings.Contains(out, "the portal has it") || strings.Contains(out, "Bucket") {
+		t.Errorf("%s", out)
+	}
+	if out := w.ok("residue", "--none"); out != "nothing leaked\n" {
+		t.Errorf("%q", out)
+	}
+	w.ok("dpe", "remove", "acme", "edge-eu", "--yes")
+	if out := w.ok("residue", "--none", "--timeout", "30s", "-o", "json"); out != "[]\n" {
+		t.Errorf("%q", out)
+	}
+	gone := decode[[]residue.Entry](t, w.ok("residue", "acme", "edge-eu", "--all", "-o", "json"))
+	if len(gone) == 0 || gone[0].Class != residue.Gone || gone[0].By != "dpe added" || gone[0].Gone == nil {
+		t.Errorf("%+v", gone)
+	}
+	w.fails(2, []string{"--timeout is for --none"}, "residue", "--timeout", "1s")
+	w.fails(2, []string{"takes at most 2 arguments"}, "residue", "a", "b", "c")
 }

@@ -19,8 +19,15 @@ import (
 	"github.com/dpesim/dpesim/sim/simtest"
 )
 
-// install installs a DPE into the in-process cluster as an operator does: the chart with the portal's values, by Helm.
+// install installs a DPE into the in-process cluster as an operator does: the chart with the portal's values, by Helm. It
+// waits until it is ready.
 func install(tb testing.TB, s *simtest.Sim, d api.DPE) {
+	tb.Helper()
+	installBy(tb, s, d, kube.StatusWatcherStrategy)
+}
+
+// installBy is [install] with another way to wait.
+func installBy(tb testing.TB, s *simtest.Sim, d api.DPE, wait kube.WaitStrategy) {
 	tb.Helper()
 	archive, err := chart.Archive(d.Release)
 	if err != nil {
@@ -38,18 +45,25 @@ func install(tb testing.TB, s *simtest.Sim, d api.DPE) {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	i := action.NewInstall(helmConfig(tb, s))
+	i.ReleaseName, i.Namespace, i.CreateNamespace, i.WaitStrategy, i.Timeout = string(d.Label), "dpe", true, wait, time.Minute
+	if _, err := i.RunWithContext(tb.Context(), c, values); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// helmConfig is how an operator's Helm finds the cluster, in the namespace dpe.
+func helmConfig(tb testing.TB, s *simtest.Sim) *action.Configuration {
+	tb.Helper()
 	flags := genericclioptions.NewConfigFlags(false)
 	kubeconfig := s.Endpoints().Kubeconfig
 	flags.KubeConfig = &kubeconfig
+	flags.Namespace = new("dpe")
 	cfg := action.NewConfiguration()
 	if err := cfg.Init(flags, "dpe", "secret"); err != nil {
 		tb.Fatal(err)
 	}
-	i := action.NewInstall(cfg)
-	i.ReleaseName, i.Namespace, i.CreateNamespace, i.WaitStrategy, i.Timeout = string(d.Label), "dpe", true, kube.StatusWatcherStrategy, time.Minute
-	if _, err := i.RunWithContext(tb.Context(), c, values); err != nil {
-		tb.Fatal(err)
-	}
+	return cfg
 }
 
 // await waits for the first event that is what, with the detail key=value.

@@ -48,6 +48,7 @@ type Stack struct {
 	httpPort string
 
 	reconciler *reconciler
+	books      *bookkeeper
 
 	group     life.Group
 	closing   func() error // Close's work, once
@@ -86,6 +87,7 @@ func Open(ctx context.Context, c Config) (_ *Stack, err error) {
 		{"cluster", s.openCluster},
 		{"portal", s.openPortal},
 		{"reconciler", s.openReconciler},
+		{"residue ledger", s.openBookkeeper},
 	} {
 		if err := step.open(ctx); err != nil {
 			return nil, fmt.Errorf("open %s: %w", step.name, err)
