@@ -55,7 +55,9 @@ buckets and results in object storage, registry tokens, Helm releases and Kubern
 		}
 		list := c.Residue
 		if none {
-			list = func(ctx context.Context, f residue.Filter) ([]residue.Entry, error) { return leaked(ctx, c, f, timeout) }
+			list = func(ctx context.Context, f residue.Filter) ([]residue.Entry, error) {
+				return leaked(ctx, c, f, timeout)
+			}
 		}
 		entries, err := list(ctx, f)
 		if err != nil {
