@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -43,27 +44,29 @@ func (r engines) Check(c cluster.Container) error {
 
 // Run runs the container's command line: an engine until its container shall stop, or one question to an engine.
 func (r engines) Run(ctx context.Context, c cluster.Container) error {
+	err := r.word(ctx, c)
+	if err != nil && ctx.Err() == nil {
+		_, _ = io.WriteString(c.Log, sim.Report(err)) // as the program does; a log that takes nothing more hides nothing: the error goes on
+	}
+	return err
+}
+
+// word runs the program's words.
+func (r engines) word(ctx context.Context, c cluster.Container) error {
 	words := c.Args[1:]
 	switch {
 	case slices.Equal(words, []string{"dpe", "run"}):
 		return r.engine(ctx, c)
 	case len(words) == 3 && words[0] == "dpe" && words[1] == "ready":
 		line, err := dpe.Ready(ctx, r.stack.config.Clock, dpe.DialFunc(c.Dial), words[2])
-		if err == nil {
-			_, err = fmt.Fprintln(c.Log, line)
+		if err != nil {
+			return err
 		}
-		return complain(c.Log, err)
+		_, err = fmt.Fprintln(c.Log, line)
+		return err
 	}
-	return complain(c.Log, sim.Errorf(sim.Invalid, "the in-process cluster does not run the command line %q", strings.Join(c.Args, " ")).
-		WithHelp("it runs 'dpe run' and 'dpe ready URL'; use a real cluster for others"))
-}
-
-// complain writes err to the container's log, as the program does on its standard error.
-func complain(log io.Writer, err error) error {
-	if err != nil {
-		_, _ = fmt.Fprintf(log, "dpesim: %v\n", err) // a log that takes nothing more hides nothing: the error goes on
-	}
-	return err
+	return sim.Errorf(sim.Invalid, "the in-process cluster does not run the command line %q", strings.Join(c.Args, " ")).
+		WithHelp("it runs 'dpe run' and 'dpe ready URL'; use a real cluster for others")
 }
 
 // engine runs an engine of the release that the image is labelled with.
@@ -80,8 +83,11 @@ func (r engines) engine(ctx context.Context, c cluster.Container) error {
 	if config.Health, err = c.Listen(dpe.HealthPort); err != nil {
 		return err
 	}
+	if config.Scratch != "" {
+		config.Scratch = filepath.Join(c.Scratch, filepath.FromSlash(config.Scratch))
+	}
 	config.Version = release
-	config.Stop, config.Dial, config.Scratch = c.Stop, dpe.DialFunc(c.Dial), c.Scratch
+	config.Stop, config.Dial = c.Stop, dpe.DialFunc(c.Dial)
 	config.Clock, config.Draw, config.Faults, config.Log, config.Memory = r.stack.config.Clock, r.stack.draw, r.stack.faults, log, c.Memory
 	return dpe.Run(ctx, config)
 }
