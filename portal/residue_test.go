@@ -1,6 +1,7 @@
 package portal_test
 
 import (
+	"net/http"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -20,7 +21,7 @@ func TestResidueIsWhatTheCloudSays(t *testing.T) {
 	}
 	res := must(s.HTTP.Get(s.URL() + "/api/v1/residue?all=perhaps"))(t)
 	defer res.Body.Close()
-	if res.StatusCode != 400 {
+	if res.StatusCode != http.StatusBadRequest {
 		t.Errorf("a strange question is answered with %s", res.Status)
 	}
 }

@@ -94,15 +94,16 @@ func render(t *testing.T, r sim.Release, values map[string]any) (manifest, notes
 	if err != nil {
 		t.Fatal(err)
 	}
-	manifest = acc.Manifest()
+	var all strings.Builder
+	all.WriteString(acc.Manifest())
 	for _, h := range acc.Hooks() {
 		hook, err := release.NewHookAccessor(h)
 		if err != nil {
 			t.Fatal(err)
 		}
-		manifest += "---\n# Source: " + hook.Path() + "\n" + hook.Manifest() + "\n"
+		fmt.Fprintf(&all, "---\n# Source: %s\n%s\n", hook.Path(), hook.Manifest())
 	}
-	return manifest, acc.Notes(), nil
+	return all.String(), acc.Notes(), nil
 }
 
 func TestArchiveIsTheSameEachTime(t *testing.T) {

@@ -10,11 +10,11 @@ import (
 	"github.com/dpesim/dpesim/sim"
 )
 
-func text(t testing.TB, v chart.Values) []byte {
-	t.Helper()
+func text(tb testing.TB, v chart.Values) []byte {
+	tb.Helper()
 	b, err := v.YAML()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }

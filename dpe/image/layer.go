@@ -131,7 +131,7 @@ func (c concat) ReadAt(p []byte, off int64) (n int, err error) {
 		n += m
 		off += int64(m)
 		if int64(m) < want {
-			if err == nil || err == io.EOF { //nolint:errorlint // a reader gives io.EOF itself
+			if err == nil || err == io.EOF {
 				err = io.ErrUnexpectedEOF
 			}
 			return n, err

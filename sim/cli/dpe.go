@@ -257,8 +257,12 @@ func printCommands(w io.Writer, cmds api.Commands, chosen api.Installation) {
 		title    string
 		commands []api.Command
 	}{
-		{"Prepare", chosen.Prepare}, {"Before an update", chosen.Diff}, {"Install, update or upgrade", chosen.Install}, {"Verify", chosen.Verify},
-		{"Roll back", chosen.Rollback}, {"Uninstall", chosen.Uninstall},
+		{"Prepare", chosen.Prepare},
+		{"Before an update", chosen.Diff},
+		{"Install, update or upgrade", chosen.Install},
+		{"Verify", chosen.Verify},
+		{"Roll back", chosen.Rollback},
+		{"Uninstall", chosen.Uninstall},
 	} {
 		fmt.Fprintf(w, "\n## %s\n", part.title)
 		for _, c := range part.commands {

@@ -23,7 +23,7 @@ func TestServiceKnowsItsReadyPods(t *testing.T) {
 	}
 	// counts gives how many ready and unready addresses both kinds have; -1 if they disagree, or lead to another port.
 	counts := func() (ready, unready int) {
-		e, err := r.CoreV1().Endpoints("default").Get(t.Context(), "web", metav1.GetOptions{}) //nolint:staticcheck // the older kind is what is tested
+		e, err := r.CoreV1().Endpoints("default").Get(t.Context(), "web", metav1.GetOptions{})
 		if err != nil {
 			return -1, -1
 		}
@@ -66,7 +66,7 @@ func TestServiceKnowsItsReadyPods(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.until(t, "both gone", func() bool {
-		_, err := r.CoreV1().Endpoints("default").Get(t.Context(), "web", metav1.GetOptions{}) //nolint:staticcheck // see above
+		_, err := r.CoreV1().Endpoints("default").Get(t.Context(), "web", metav1.GetOptions{})
 		list, lerr := r.DiscoveryV1().EndpointSlices("default").List(t.Context(), metav1.ListOptions{})
 		return apierrors.IsNotFound(err) && lerr == nil && len(list.Items) == 0
 	})

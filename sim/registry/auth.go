@@ -216,7 +216,7 @@ func (r *Registry) serveToken(w http.ResponseWriter, req *http.Request) error {
 		words[i] = s.String()
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	return answer(w, http.StatusOK, "application/json", map[string]any{
+	return answer(w, "application/json", map[string]any{
 		"token": text, "access_token": text, "expires_in": int(bearerLife.Seconds()),
 		"issued_at": r.opt.Clock.Now().UTC().Format(time.RFC3339), "scope": strings.Join(words, " "),
 	})

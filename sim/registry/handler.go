@@ -53,7 +53,7 @@ func (r *Registry) serve(w http.ResponseWriter, req *http.Request) error {
 	}
 	switch {
 	case rt.resource == resourcePing:
-		return answer(w, http.StatusOK, "application/json", struct{}{})
+		return answer(w, "application/json", struct{}{})
 	case rt.resource == resourceUpload:
 		return r.serveUpload(w, req, rt)
 	case rt.resource == resourceUploads && req.Method == http.MethodPost:
@@ -76,7 +76,7 @@ func (r *Registry) remove(w http.ResponseWriter, req *http.Request, rt route) er
 		err = unknown(r.kept.DeleteManifest(req.Context(), rt.repository, rt.reference), errManifestUnknown)
 	case resourceBlob:
 		err = unknown(r.kept.DeleteBlob(req.Context(), rt.repository, rt.reference), errBlobUnknown)
-	default:
+	case resourcePing, resourceTags, resourceReferrers, resourceUploads, resourceUpload:
 		err = errMethod
 	}
 	if err != nil {

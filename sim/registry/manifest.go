@@ -187,5 +187,5 @@ func serveReferrers(w http.ResponseWriter, req *http.Request, all []ocispec.Desc
 			index.Manifests = append(index.Manifests, d)
 		}
 	}
-	return answer(w, http.StatusOK, ocispec.MediaTypeImageIndex, index)
+	return answer(w, ocispec.MediaTypeImageIndex, index)
 }

@@ -53,9 +53,9 @@ func (r *Registry) read(w http.ResponseWriter, req *http.Request, rt route, t To
 			return err
 		}
 		return serveReferrers(w, req, all)
-	default:
-		return errMethod
+	case resourcePing, resourceUploads, resourceUpload:
 	}
+	return errMethod
 }
 
 // readerOf gives what holds a repository.
@@ -106,21 +106,20 @@ func serveTags(w http.ResponseWriter, req *http.Request, repository string, tags
 			w.Header().Set("Link", fmt.Sprintf(`</v2/%s/tags/list?%s>; rel="next"`, repository, next.Encode()))
 		}
 	}
-	return answer(w, http.StatusOK, "application/json", struct {
+	return answer(w, "application/json", struct {
 		Name string   `json:"name"`
 		Tags []string `json:"tags"`
 	}{repository, tags})
 }
 
 // answer writes a JSON document.
-func answer(w http.ResponseWriter, status int, mediaType string, v any) error {
+func answer(w http.ResponseWriter, mediaType string, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("encode an answer: %w", err)
 	}
 	w.Header().Set("Content-Type", mediaType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
-	w.WriteHeader(status)
 	_, _ = w.Write(b) // the client has gone if this fails
 	return nil
 }

@@ -137,7 +137,7 @@ func (c *catalogue) Manifest(_ context.Context, repository, reference string) (C
 func (c *catalogue) Blob(_ context.Context, repository, digest string) (Content, error) {
 	tags, err := c.published(repository)
 	if err != nil {
-		return Content{}, errBlobUnknown //nolint:nilerr // there are no others
+		return Content{}, errBlobUnknown // there are no others
 	}
 	return find(tags, digest, func(p *publication) map[string]Content { return p.blobs }, errBlobUnknown)
 }

@@ -61,21 +61,24 @@ func TestClasses(t *testing.T) {
 		want          []string
 	}{
 		"installed": {
-			[]residue.Thing{environment(), row(), credential, helm(), object("Secret", "edge", "edge"), object("Secret", "mine", ""), namespace("dpe"), namespace("other")}, nil,
+			[]residue.Thing{environment(), row(), credential, helm(), object("Secret", "edge", "edge"), object("Secret", "mine", ""), namespace("dpe"), namespace("other")},
+			nil,
 			[]string{
 				"portal DPE edge: in use", "portal Environment acme: in use", "storage Credential k1: in use",
 				"cluster Namespace dpe: in use", "cluster Secret dpe/mine: foreign", "cluster HelmRelease dpe/edge: in use", "cluster Secret dpe/edge: in use",
 			},
 		},
 		"removed in the portal alone": {
-			[]residue.Thing{environment(), credential, results, jobs, helm(), object("Pod", "edge-1", "edge"), namespace("dpe")}, []residue.Thing{row()},
+			[]residue.Thing{environment(), credential, results, jobs, helm(), object("Pod", "edge-1", "edge"), namespace("dpe")},
+			[]residue.Thing{row()},
 			[]string{
 				"portal Environment acme: in use", "dpm Jobs j: kept by policy", "storage Credential k1: leaked", "storage Results r: kept by policy",
 				"cluster Namespace dpe: in use", "cluster HelmRelease dpe/edge: leaked", "cluster Pod dpe/edge-1: leaked",
 			},
 		},
 		"uninstalled alone": {
-			[]residue.Thing{environment(), row(), credential, namespace("dpe")}, []residue.Thing{helm()},
+			[]residue.Thing{environment(), row(), credential, namespace("dpe")},
+			[]residue.Thing{helm()},
 			[]string{"portal DPE edge: in use", "portal Environment acme: in use", "storage Credential k1: in use", "cluster Namespace dpe: kept by policy"},
 		},
 		"both, with what is left": {
@@ -87,15 +90,18 @@ func TestClasses(t *testing.T) {
 			},
 		},
 		"uninstalled with its history kept": {
-			[]residue.Thing{environment(), ended, namespace("dpe")}, []residue.Thing{row()},
+			[]residue.Thing{environment(), ended, namespace("dpe")},
+			[]residue.Thing{row()},
 			[]string{"portal Environment acme: in use", "cluster Namespace dpe: kept by policy", "cluster HelmRelease dpe/edge: kept by policy"},
 		},
 		"the environment is gone and its token is not": {
-			[]residue.Thing{thing(residue.SideRegistry, residue.KindToken, "acme.edge", edge)}, []residue.Thing{environment(), row()},
+			[]residue.Thing{thing(residue.SideRegistry, residue.KindToken, "acme.edge", edge)},
+			[]residue.Thing{environment(), row()},
 			[]string{"registry Token acme.edge: leaked"},
 		},
 		"somebody else's cluster": {
-			[]residue.Thing{environment(), object(residue.KindRelease, "nginx", "nginx"), object("Pod", "nginx-1", "nginx"), object("Pod", "bare", ""), namespace("dpe")}, nil,
+			[]residue.Thing{environment(), object(residue.KindRelease, "nginx", "nginx"), object("Pod", "nginx-1", "nginx"), object("Pod", "bare", ""), namespace("dpe")},
+			nil,
 			[]string{"portal Environment acme: in use"},
 		},
 	} {

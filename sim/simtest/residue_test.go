@@ -110,10 +110,23 @@ func TestResidueOfAnInstallation(t *testing.T) {
 		side residue.Side
 		kind string
 	}{
-		{residue.SidePortal, residue.KindDPE}, {residue.SidePortal, residue.KindRevision}, {residue.SideDPM, residue.KindKey}, {residue.SideDPM, residue.KindStream},
-		{residue.SideDPM, residue.KindJobs}, {residue.SideStorage, residue.KindCredential}, {residue.SideStorage, residue.KindBucket}, {residue.SideRegistry, residue.KindToken},
-		{residue.SideCluster, residue.KindRelease}, {residue.SideCluster, residue.KindNamespace}, {residue.SideCluster, "Deployment"}, {residue.SideCluster, "ReplicaSet"},
-		{residue.SideCluster, "Secret"}, {residue.SideCluster, "ConfigMap"}, {residue.SideCluster, "ServiceAccount"}, {residue.SideCluster, "PersistentVolumeClaim"}, {residue.SideCluster, "PersistentVolume"},
+		{residue.SidePortal, residue.KindDPE},
+		{residue.SidePortal, residue.KindRevision},
+		{residue.SideDPM, residue.KindKey},
+		{residue.SideDPM, residue.KindStream},
+		{residue.SideDPM, residue.KindJobs},
+		{residue.SideStorage, residue.KindCredential},
+		{residue.SideStorage, residue.KindBucket},
+		{residue.SideRegistry, residue.KindToken},
+		{residue.SideCluster, residue.KindRelease},
+		{residue.SideCluster, residue.KindNamespace},
+		{residue.SideCluster, "Deployment"},
+		{residue.SideCluster, "ReplicaSet"},
+		{residue.SideCluster, "Secret"},
+		{residue.SideCluster, "ConfigMap"},
+		{residue.SideCluster, "ServiceAccount"},
+		{residue.SideCluster, "PersistentVolumeClaim"},
+		{residue.SideCluster, "PersistentVolume"},
 	} {
 		if !has(got, residue.InUse, w.side, w.kind) {
 			t.Errorf("no %s %s is in use:\n%s", w.side, w.kind, strings.Join(told(got, ""), "\n"))

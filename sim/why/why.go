@@ -75,7 +75,7 @@ func Explain(subject string, f Facts) (Explanation, error) {
 		x, err = l.dpe(s, f.DPEs)
 	case kindJob:
 		x, err = l.job(s, f.Jobs)
-	default:
+	case kindPod, kindNode, kindRelease, kindDeployment:
 		x, err = l.thing(s)
 	}
 	if err != nil {

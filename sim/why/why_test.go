@@ -58,15 +58,15 @@ var waiting = []why.DPE{{Environment: "acme", Label: "edge-eu", Message: "DPE is
 func read(x why.Explanation) []string {
 	out := []string{x.Summary}
 	for _, c := range x.Chains {
-		line := c.Relation + ":"
+		var steps []string
 		for _, s := range c.Steps {
-			line += " " + s.What
+			mark := ""
 			if s.Seq == x.FirstCause {
-				line += "*"
+				mark = "*"
 			}
-			line += ";"
+			steps = append(steps, " "+s.What+mark)
 		}
-		out = append(out, strings.TrimSuffix(strings.TrimPrefix(line, ":"), ";"))
+		out = append(out, strings.TrimPrefix(c.Relation+":"+strings.Join(steps, ";"), ":"))
 	}
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	goruntime "runtime"
+	"strconv"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -83,7 +84,7 @@ func BenchmarkRequest(b *testing.B) {
 		})
 		run("apply", func() error {
 			n++
-			cm := coreac.ConfigMap("applied", "default").WithData(map[string]string{"n": fmt.Sprint(n)})
+			cm := coreac.ConfigMap("applied", "default").WithData(map[string]string{"n": strconv.Itoa(n)})
 			_, err := c.Apply(ctx, cm, metav1.ApplyOptions{FieldManager: "bench", Force: true})
 			return err
 		})

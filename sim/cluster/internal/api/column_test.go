@@ -127,10 +127,10 @@ func fillTables(t *testing.T, c *kubernetes.Clientset) {
 	}, opts))
 	ok[*networkingv1.NetworkPolicy](t)(c.NetworkingV1().NetworkPolicies("default").Create(t.Context(), &networkingv1.NetworkPolicy{ObjectMeta: meta("p")}, opts))
 	ok[*policyv1.PodDisruptionBudget](t)(c.PolicyV1().PodDisruptionBudgets("default").Create(t.Context(), &policyv1.PodDisruptionBudget{
-		ObjectMeta: meta("b"), Spec: policyv1.PodDisruptionBudgetSpec{MinAvailable: ptr.To(intstr.FromString("50%"))},
+		ObjectMeta: meta("b"), Spec: policyv1.PodDisruptionBudgetSpec{MinAvailable: new(intstr.FromString("50%"))},
 	}, opts))
 	ok[*coordinationv1.Lease](t)(c.CoordinationV1().Leases("kube-node-lease").Create(t.Context(), &coordinationv1.Lease{
-		ObjectMeta: meta("n1"), Spec: coordinationv1.LeaseSpec{HolderIdentity: ptr.To("n1")},
+		ObjectMeta: meta("n1"), Spec: coordinationv1.LeaseSpec{HolderIdentity: new("n1")},
 	}, opts))
 	ok[*storagev1.StorageClass](t)(c.StorageV1().StorageClasses().Create(t.Context(), &storagev1.StorageClass{
 		ObjectMeta: metav1.ObjectMeta{Name: "standard", Annotations: map[string]string{"storageclass.kubernetes.io/is-default-class": "true"}}, Provisioner: "example.com/p",

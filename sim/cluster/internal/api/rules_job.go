@@ -34,6 +34,7 @@ func validJob(j *batchv1.Job) field.ErrorList {
 	switch p := s.Template.Spec.RestartPolicy; p {
 	case corev1.RestartPolicyAlways, "":
 		errs = append(errs, field.Required(policy, `valid values: "OnFailure", "Never"`))
+	case corev1.RestartPolicyOnFailure, corev1.RestartPolicyNever:
 	default:
 		errs = append(errs, supported(policy, p, corev1.RestartPolicyOnFailure, corev1.RestartPolicyNever)...)
 	}

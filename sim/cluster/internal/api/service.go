@@ -117,7 +117,7 @@ func (s serviceStore) allocateAddress(svc *corev1.Service, taken map[string]bool
 	default:
 		a, err := netip.ParseAddr(ip)
 		if err != nil {
-			return nil, nil // validation says so
+			return nil, nil //nolint:nilerr // validation says so
 		}
 		why := ""
 		switch {

@@ -51,7 +51,7 @@ func (c *scheduler) volumesOf(ctx context.Context, p *corev1.Pod) (n volumeNeed,
 		}
 		if v.Ephemeral != nil {
 			if err := ephemeral.VolumeIsForPod(p, claim); err != nil {
-				return n, err.Error(), nil
+				return n, err.Error(), nil //nolint:nilerr // it is why the pod waits
 			}
 		}
 		if why, err := c.need(ctx, claim, &n); err != nil || why != "" {
@@ -76,7 +76,7 @@ func (c *scheduler) need(ctx context.Context, claim *corev1.PersistentVolumeClai
 	case err != nil && !apierrors.IsNotFound(err):
 		return "", err
 	case err != nil, class.VolumeBindingMode == nil, *class.VolumeBindingMode != storagev1.VolumeBindingWaitForFirstConsumer:
-		return "pod has unbound immediate PersistentVolumeClaims", nil
+		return "pod has unbound immediate PersistentVolumeClaims", nil //nolint:nilerr // there is no such class
 	}
 	n.toMake = append(n.toMake, claim)
 	switch class.Provisioner {

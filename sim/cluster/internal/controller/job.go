@@ -168,7 +168,7 @@ func (c *jobs) ending(j *batchv1.Job, pods []*corev1.Pod, now metav1.Time) *batc
 		}
 		c.loop.addAfter(keyOf(j), left)
 	}
-	done := false
+	var done bool
 	if j.Spec.Completions != nil {
 		done = j.Status.Succeeded >= *j.Spec.Completions
 	} else { // a work queue: one success says that all is done, once no pod works any more

@@ -143,13 +143,12 @@ func (c *scalers) reconcile(ctx context.Context, h *autoscalingv2.HorizontalPodA
 
 // unknown says of each metric that it cannot be had.
 func (c *scalers) unknown(h *autoscalingv2.HorizontalPodAutoscaler) {
-	var first, firstReason string
+	var first string
 	for i := range h.Spec.Metrics {
 		reason, kind, message := missing(&h.Spec.Metrics[i])
 		c.events.Warning(c.from, h, reason, "%s", message)
 		if first == "" {
-			firstReason, first = reason, message
-			c.condition(h, autoscalingv2.ScalingActive, corev1.ConditionFalse, firstReason, "the HPA was unable to compute the replica count: %s", message)
+			c.condition(h, autoscalingv2.ScalingActive, corev1.ConditionFalse, reason, "the HPA was unable to compute the replica count: %s", message)
 			first = fmt.Sprintf("failed to get %s: %s", kind, message)
 		}
 	}

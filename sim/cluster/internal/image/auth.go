@@ -109,8 +109,7 @@ func (s *session) token(ctx context.Context, c challenge) (sim.Secret, error) {
 		return t, nil
 	}
 	t, err := s.postToken(ctx, realm, c.params["service"], scope)
-	var status *statusError
-	if errors.As(err, &status) {
+	if status, ok := errors.AsType[*statusError](err); ok {
 		switch status.code {
 		case http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound, http.StatusMethodNotAllowed:
 			t, err = s.getToken(ctx, realm, c.params["service"], scope)

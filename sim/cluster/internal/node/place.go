@@ -23,11 +23,15 @@ type Node struct {
 }
 
 const (
-	// AgentLabel with the value AgentName marks the nodes that the agent runs: those of the options, and any that
+	// AgentLabel with the value [AgentName] marks the nodes that the agent runs: those of the options, and any that
 	// somebody makes while it runs.
-	AgentLabel, AgentName = "dpesim.dev/agent", "in-process"
-	// PowerAnnotation with the value PowerOff takes a node's power away: its processes die and its heartbeats end.
-	PowerAnnotation, PowerOff = "dpesim.dev/power", "off"
+	AgentLabel = "dpesim.dev/agent"
+	// AgentName is the value of [AgentLabel].
+	AgentName = "in-process"
+	// PowerAnnotation with the value [PowerOff] takes a node's power away: its processes die and its heartbeats end.
+	PowerAnnotation = "dpesim.dev/power"
+	// PowerOff is the value of [PowerAnnotation].
+	PowerOff = "off"
 
 	// podsPerNode is a kubelet's default. Source: KubeletConfiguration, maxPods.
 	podsPerNode = "110"

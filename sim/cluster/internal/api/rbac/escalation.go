@@ -56,7 +56,7 @@ func (z Authorizer) covered(u user.Info, namespace string, rules []rbacv1.Policy
 		lines = append(lines, compact(r))
 	}
 	slices.Sort(lines)
-	//nolint:staticcheck // Kubernetes' own words
+	// Kubernetes' own words.
 	return fmt.Errorf("user %q (groups=%q) is attempting to grant RBAC permissions not currently held:\n%s",
 		u.GetName(), u.GetGroups(), strings.Join(slices.Compact(lines), "\n"))
 }
