@@ -327,6 +327,16 @@ func (c *cloud) eventually(path string, status int, text string) {
 	}
 }
 
+// logged waits until the engine's log says text.
+func (c *cloud) logged(text string) {
+	c.t.Helper()
+	for end := time.Now().Add(patience); !strings.Contains(c.logs.String(), text); c.get("/actuator/health/liveness") {
+		if time.Now().After(end) {
+			c.t.Fatalf("%q is not in the log:\n%s", text, c.logs)
+		}
+	}
+}
+
 func TestEngineConnectsAndIsReady(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
