@@ -101,7 +101,7 @@ func fillTables(t *testing.T, c *kubernetes.Clientset) {
 		endpoints = append(endpoints, discoveryv1.Endpoint{Addresses: []string{a}})
 	}
 	core, rbac := c.CoreV1(), c.RbacV1()
-	ok[*corev1.Endpoints](t)(core.Endpoints("default").Create(t.Context(), &corev1.Endpoints{ObjectMeta: meta("web"), Subsets: []corev1.EndpointSubset{subset}}, opts)) //nolint:staticcheck // deprecated, and served
+	ok[*corev1.Endpoints](t)(core.Endpoints("default").Create(t.Context(), &corev1.Endpoints{ObjectMeta: meta("web"), Subsets: []corev1.EndpointSubset{subset}}, opts))
 	ok[*discoveryv1.EndpointSlice](t)(c.DiscoveryV1().EndpointSlices("default").Create(t.Context(), &discoveryv1.EndpointSlice{
 		ObjectMeta: meta("web-abc"), AddressType: discoveryv1.AddressTypeIPv4, Endpoints: endpoints, Ports: []discoveryv1.EndpointPort{{Port: ptr.To[int32](80)}},
 	}, opts))
