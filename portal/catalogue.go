@@ -2,6 +2,7 @@ package portal
 
 import (
 	"fmt"
+	"net/http"
 
 	"github.com/labstack/echo/v4"
 
@@ -10,16 +11,17 @@ import (
 	"github.com/dpesim/dpesim/sim"
 )
 
-func (p *Portal) catalogueRoutes(g *echo.Group) {
-	g.GET("/organisation", p.getOrganisation)
-	g.GET("/releases", func(c echo.Context) error { return ok(c, chart.Releases()) })
-	g.GET("/drivers", func(c echo.Context) error { return ok(c, sim.Drivers()) })
-	g.GET("/sizing", getSizing)
+func (p *Portal) catalogueRoutes(r router) {
+	r.api(http.MethodGet, "/organisation", needUser, p.getOrganisation)
+	r.api(http.MethodGet, "/releases", needUser, func(c echo.Context) error { return ok(c, chart.Releases()) })
+	r.api(http.MethodGet, "/drivers", needUser, func(c echo.Context) error { return ok(c, sim.Drivers()) })
+	r.api(http.MethodGet, "/sizing", needUser, getSizing)
 }
 
 // getOrganisation handles GET /organisation.
 func (p *Portal) getOrganisation(c echo.Context) error {
-	o, err := p.store.Organisation(c.Request().Context())
+	ctx := c.Request().Context()
+	o, err := p.store.Organisation(ctx, identityOf(ctx).Organisation)
 	if err != nil {
 		return fmt.Errorf("read organisation: %w", err)
 	}

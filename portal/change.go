@@ -2,7 +2,9 @@ package portal
 
 import (
 	"context"
+	"maps"
 
+	"github.com/dpesim/dpesim/portal/store"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/event"
 )
@@ -29,6 +31,13 @@ func (p *Portal) change(ctx context.Context, commit func() (sim.Event, error)) e
 	e, err := commit()
 	if err != nil || e.What == "" {
 		return err
+	}
+	if by := store.ActorOf(ctx).User; by != "" {
+		e.Detail = maps.Clone(e.Detail)
+		if e.Detail == nil {
+			e.Detail = map[string]string{}
+		}
+		e.Detail["by"] = by
 	}
 	e = p.publish(ctx, 0, e)
 	if e.Seq != 0 {

@@ -18,16 +18,16 @@ import (
 	"github.com/dpesim/dpesim/sim"
 )
 
-func (p *Portal) dpeRoutes(g *echo.Group) {
-	g.GET("/environments/:env/dpes", p.getDPEs)
-	g.POST("/environments/:env/dpes", p.postDPE)
-	g.GET("/environments/:env/dpes/:label", p.getDPE)
-	g.PATCH("/environments/:env/dpes/:label", p.patchDPE)
-	g.DELETE("/environments/:env/dpes/:label", p.deleteDPE)
-	g.GET("/environments/:env/dpes/:label/values", p.getValues)
-	g.GET("/environments/:env/dpes/:label/commands", p.getCommands)
-	g.GET("/environments/:env/dpes/:label/registry-token", p.getRegistryToken)
-	g.POST("/environments/:env/dpes/:label/registry-token", p.postRegistryToken)
+func (p *Portal) dpeRoutes(r router) {
+	r.api(http.MethodGet, "/environments/:env/dpes", needUser, p.getDPEs)
+	r.api(http.MethodPost, "/environments/:env/dpes", needManage, p.postDPE)
+	r.api(http.MethodGet, "/environments/:env/dpes/:label", needUser, p.getDPE)
+	r.api(http.MethodPatch, "/environments/:env/dpes/:label", needManage, p.patchDPE)
+	r.api(http.MethodDelete, "/environments/:env/dpes/:label", needManage, p.deleteDPE)
+	r.api(http.MethodGet, "/environments/:env/dpes/:label/values", needSecrets, p.getValues)
+	r.api(http.MethodGet, "/environments/:env/dpes/:label/commands", needUser, p.getCommands)
+	r.api(http.MethodGet, "/environments/:env/dpes/:label/registry-token", needSecrets, p.getRegistryToken)
+	r.api(http.MethodPost, "/environments/:env/dpes/:label/registry-token", needSecrets, p.postRegistryToken)
 }
 
 // getDPEs handles GET /environments/{env}/dpes.
@@ -104,8 +104,12 @@ func (p *Portal) deleteDPE(c echo.Context) error {
 
 // getValues handles GET /environments/{env}/dpes/{label}/values.
 func (p *Portal) getValues(c echo.Context) error {
-	b, err := p.values(c.Request().Context(), environmentOf(c), labelOf(c), sim.Release(c.QueryParam("release")))
+	ctx := c.Request().Context()
+	b, err := p.values(ctx, environmentOf(c), labelOf(c), sim.Release(c.QueryParam("release")))
 	if err != nil {
+		return err
+	}
+	if err := p.store.Record(ctx, store.Act{Action: "values read", Environment: environmentOf(c), DPE: labelOf(c)}); err != nil {
 		return err
 	}
 	noStore(c)
@@ -124,8 +128,12 @@ func (p *Portal) getCommands(c echo.Context) error {
 
 // getRegistryToken handles GET /environments/{env}/dpes/{label}/registry-token.
 func (p *Portal) getRegistryToken(c echo.Context) error {
-	_, d, err := p.store.DPE(c.Request().Context(), environmentOf(c), labelOf(c))
+	ctx := c.Request().Context()
+	_, d, err := p.store.DPE(ctx, environmentOf(c), labelOf(c))
 	if err != nil {
+		return err
+	}
+	if err := p.store.Record(ctx, store.Act{Action: "registry token read", Environment: environmentOf(c), DPE: labelOf(c)}); err != nil {
 		return err
 	}
 	noStore(c)

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -20,16 +21,16 @@ import (
 // maxName bounds names that people type, in characters.
 const maxName = 100
 
-func (p *Portal) environmentRoutes(g *echo.Group) {
-	g.GET("/environments", p.getEnvironments)
-	g.POST("/environments", p.postEnvironment)
-	g.GET("/environments/:env", p.getEnvironment)
-	g.DELETE("/environments/:env", p.deleteEnvironmentHandler)
-	g.POST("/environments/:env/upgrade", p.postUpgrade)
-	g.GET("/environments/:env/object-storage", p.getObjectStorage)
-	g.GET("/environments/:env/ca", p.getCA)
-	g.GET("/environments/:env/credentials", p.getCredentials)
-	g.GET("/environments/:env/engines", p.getEngines)
+func (p *Portal) environmentRoutes(r router) {
+	r.api(http.MethodGet, "/environments", needUser, p.getEnvironments)
+	r.api(http.MethodPost, "/environments", needCreate, p.postEnvironment)
+	r.api(http.MethodGet, "/environments/:env", needUser, p.getEnvironment)
+	r.api(http.MethodDelete, "/environments/:env", needManage, p.deleteEnvironmentHandler)
+	r.api(http.MethodPost, "/environments/:env/upgrade", needManage, p.postUpgrade)
+	r.api(http.MethodGet, "/environments/:env/object-storage", needSecrets, p.getObjectStorage)
+	r.api(http.MethodGet, "/environments/:env/ca", needUser, p.getCA)
+	r.api(http.MethodGet, "/environments/:env/credentials", needSecrets, p.getCredentials)
+	r.api(http.MethodGet, "/environments/:env/engines", needUser, p.getEngines)
 }
 
 // getEnvironments handles GET /environments.
@@ -88,8 +89,12 @@ func (p *Portal) postUpgrade(c echo.Context) error {
 
 // getObjectStorage handles GET /environments/{env}/object-storage.
 func (p *Portal) getObjectStorage(c echo.Context) error {
-	e, err := p.store.Environment(c.Request().Context(), environmentOf(c))
+	ctx := c.Request().Context()
+	e, err := p.store.Environment(ctx, environmentOf(c))
 	if err != nil {
+		return err
+	}
+	if err := p.store.Record(ctx, store.Act{Action: "storage credential read", Environment: e.ID}); err != nil {
 		return err
 	}
 	noStore(c)
@@ -136,7 +141,7 @@ func (p *Portal) getEngines(c echo.Context) error {
 }
 
 func (p *Portal) environments(ctx context.Context) ([]api.Environment, error) {
-	rows, err := p.store.Environments(ctx)
+	rows, err := p.store.Environments(ctx, identityOf(ctx).scope())
 	if err != nil {
 		return nil, fmt.Errorf("list environments: %w", err)
 	}
@@ -160,14 +165,23 @@ func (p *Portal) shown(e store.Environment) api.Environment {
 	return api.Environment{
 		ID: e.ID, Name: e.Name, Location: e.Location, Release: e.Release, Tier: e.Tier, Phase: e.Phase, Created: e.Created,
 		Usage: e.Usage, Endpoints: p.opts.Cloud.Endpoints(e.ID),
+		Organisation: e.Organisation, Owner: e.Owner, Offering: e.Offering, Contract: e.Contract,
 	}
 }
 
 func (p *Portal) createEnvironment(ctx context.Context, s api.EnvironmentSpec) (api.Environment, error) {
+	who := identityOf(ctx)
+	if s.Organisation == "" {
+		s.Organisation = who.Organisation
+	}
+	if !who.sees(s.Organisation) {
+		return api.Environment{}, sim.Errorf(sim.NotFound, "there is no organisation %q", s.Organisation)
+	}
 	row, err := environmentRow(s)
 	if err != nil {
 		return api.Environment{}, err
 	}
+	row.Owner = who.ID
 	err = p.change(ctx, func() (sim.Event, error) {
 		var err error
 		if row, err = p.store.CreateEnvironment(ctx, row); err != nil {
@@ -180,12 +194,24 @@ func (p *Portal) createEnvironment(ctx context.Context, s api.EnvironmentSpec) (
 	if err != nil {
 		return api.Environment{}, err
 	}
+	p.mu.Lock()
+	p.owners[row.ID] = ownership{row.Organisation, row.Created}
+	p.mu.Unlock()
 	return p.shown(row), nil
 }
 
 // environmentRow checks s, fills in what it leaves open and generates the operator's credential.
 func environmentRow(s api.EnvironmentSpec) (store.Environment, error) {
-	var e store.Environment
+	e := store.Environment{
+		Organisation: s.Organisation, Offering: cmp.Or(s.Offering, api.OfferingEnterprise),
+		Contract: api.EnvironmentContract{Engines: s.EnginesAllowed, Replicas: s.ReplicasAllowed, ExceptionalSizing: !s.StandardSizing},
+	}
+	if !slices.Contains(api.Offerings(), e.Offering) {
+		return e, sim.Errorf(sim.Invalid, "there is no offering tier %.40q", string(e.Offering)).WithHelp("the offering tiers are %v", api.Offerings())
+	}
+	if s.EnginesAllowed < 0 || s.ReplicasAllowed < 0 {
+		return e, sim.Errorf(sim.Invalid, "a contract cannot allow fewer than no engines or replicas").WithHelp("give positive numbers, or 0 for those of the organisation")
+	}
 	var err error
 	if e.Name, err = checkName(s.Name); err != nil {
 		return e, err

@@ -20,7 +20,7 @@ import (
 // heartbeat is how often a stream of events that is silent says that it lives, in product time.
 const heartbeat = 15 * time.Second
 
-func (p *Portal) eventRoutes(g *echo.Group) { g.GET("/events", p.getEvents) }
+func (p *Portal) eventRoutes(r router) { r.api(http.MethodGet, "/events", needUser, p.getEvents) }
 
 // getEvents handles GET /events: the remembered events as an array, or as a stream that goes on.
 func (p *Portal) getEvents(c echo.Context) error {
@@ -31,9 +31,10 @@ func (p *Portal) getEvents(c echo.Context) error {
 	if after > p.opts.Bus.Last() { // of an earlier run of dpesim, whose events are gone
 		after = 0
 	}
+	ctx := c.Request().Context()
+	env, part, who := sim.EnvironmentID(c.QueryParam("environment")), sim.Part(c.QueryParam("part")), identityOf(ctx)
 	wanted := func(e sim.Event) bool {
-		env, part := sim.EnvironmentID(c.QueryParam("environment")), sim.Part(c.QueryParam("part"))
-		return (env == "" || e.Environment == env) && (part == "" || e.Part == part)
+		return (env == "" || e.Environment == env) && (part == "" || e.Part == part) && p.sees(ctx, who, e)
 	}
 	if strings.Contains(c.Request().Header.Get("Accept"), api.EventStreamType) {
 		return p.streamEvents(c, after, wanted)
@@ -45,6 +46,37 @@ func (p *Portal) getEvents(c echo.Context) error {
 		}
 	}
 	return ok(c, out)
+}
+
+// sees tells whether an event is who's to see: of an environment of the own organisation, since it was created. An id may
+// have been another organisation's before.
+func (p *Portal) sees(ctx context.Context, who identity, e sim.Event) bool {
+	if who.Trainer {
+		return true
+	}
+	if e.Environment == "" {
+		return false
+	}
+	p.mu.Lock()
+	is, known := p.owners[e.Environment]
+	p.mu.Unlock()
+	if !known {
+		row, err := p.store.Environment(ctx, e.Environment)
+		if err != nil { // deleted: nobody's, and not to be remembered
+			return false
+		}
+		is = ownership{row.Organisation, row.Created}
+		p.mu.Lock()
+		p.owners[e.Environment] = is
+		p.mu.Unlock()
+	}
+	return is.organisation == who.Organisation && !e.Time.Before(is.since)
+}
+
+// ownership tells whose an environment is.
+type ownership struct {
+	organisation string
+	since        time.Time
 }
 
 // after reads where to begin: a reconnecting browser's Last-Event-ID, or ?after.

@@ -36,6 +36,7 @@ func TestFollowResumesAfterTheLastEvent(t *testing.T) {
 	}
 
 	req := must(http.NewRequestWithContext(ctx, http.MethodGet, s.URL()+"/api/v1/events?after=1", nil))(t)
+	req.Header.Set("Authorization", "Bearer "+operator.Reveal())
 	req.Header.Set("Accept", "text/event-stream")
 	req.Header.Set("Last-Event-ID", "3")
 	res := must(s.HTTP.Do(req))(t)
@@ -55,6 +56,7 @@ func TestStreamSaysThatItLivesAndEndsWithThePortal(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- p.Serve(ctx) }()
 	req := must(http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL()+"/api/v1/events", nil))(t)
+	req.Header.Set("Authorization", "Bearer "+operator.Reveal())
 	req.Header.Set("Accept", "text/event-stream")
 	res := must(http.DefaultClient.Do(req))(t)
 	defer res.Body.Close()
@@ -107,6 +109,7 @@ func TestSlowReaderIsToldThatEventsAreMissed(t *testing.T) {
 	go func() { done <- p.Serve(ctx) }()
 	defer func() { cancel(); <-done; _ = p.Close() }()
 	req := must(http.NewRequestWithContext(ctx, http.MethodGet, p.URL()+"/api/v1/events?after=1", nil))(t)
+	req.Header.Set("Authorization", "Bearer "+operator.Reveal())
 	req.Header.Set("Accept", "text/event-stream")
 	res := must(http.DefaultClient.Do(req))(t)
 	defer res.Body.Close()

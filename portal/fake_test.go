@@ -141,6 +141,9 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
+// operator is the simulator's own token.
+const operator = sim.Secret("operator-of-the-test")
+
 func options(tb testing.TB, path string) (portal.Options, *sut) {
 	tb.Helper()
 	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
@@ -153,7 +156,7 @@ func options(tb testing.TB, path string) (portal.Options, *sut) {
 	d := draw.New(1)
 	s.faults = fault.New(s.clock, d)
 	return portal.Options{
-		Path: path, Listener: l, Hosts: []string{"portal.dpesim.localhost"}, Cloud: s.cloud, Clock: s.clock, Bus: s.bus, Draw: d,
+		Path: path, Listener: l, Token: operator, Hosts: []string{"portal.dpesim.localhost"}, Cloud: s.cloud, Clock: s.clock, Bus: s.bus, Draw: d,
 		Faults: s.faults, Log: slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}, s
 }
@@ -179,7 +182,7 @@ func (s *sut) serve(tb testing.TB, o portal.Options) {
 		tb.Fatal(err)
 	}
 	s.Portal = p
-	s.Client = &api.Client{BaseURL: p.URL(), HTTP: &http.Client{Transport: &http.Transport{}}}
+	s.Client = &api.Client{BaseURL: p.URL(), Token: operator, HTTP: &http.Client{Transport: &http.Transport{}}}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	done := make(chan error, 1)
 	go func() { done <- p.Serve(ctx) }()

@@ -7,11 +7,12 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/portal/store"
 )
 
-func (p *Portal) healthRoutes(e *echo.Echo) {
-	e.GET("/livez", func(c echo.Context) error { return c.String(http.StatusOK, "ok") })
-	e.GET("/readyz", p.getReady)
+func (p *Portal) healthRoutes(r router) {
+	r.page(http.MethodGet, "/livez", needNothing, func(c echo.Context) error { return c.String(http.StatusOK, "ok") })
+	r.page(http.MethodGet, "/readyz", needNothing, p.getReady)
 }
 
 // getReady handles GET /readyz: 200 if every part is ready, else 503; with ?verbose each part is listed.
@@ -29,7 +30,7 @@ func (p *Portal) getReady(c echo.Context) error {
 
 func (p *Portal) readiness(ctx context.Context) api.Readiness {
 	own := api.Check{Name: "portal", OK: true}
-	if _, err := p.store.Organisation(ctx); err != nil {
+	if _, err := p.store.User(ctx, store.TrainerID); err != nil {
 		own.OK, own.Detail = false, "the database does not answer; the cause is in dpesim's log"
 		p.opts.Log.Warn("portal database did not answer", "err", err)
 	}

@@ -8,13 +8,14 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/portal/store"
 	"github.com/dpesim/dpesim/sim"
 )
 
-func (p *Portal) jobRoutes(g *echo.Group) {
-	g.GET("/environments/:env/jobs", p.getJobs)
-	g.POST("/environments/:env/jobs", p.postJob)
-	g.GET("/environments/:env/jobs/:job", p.getJob)
+func (p *Portal) jobRoutes(r router) {
+	r.api(http.MethodGet, "/environments/:env/jobs", needUser, p.getJobs)
+	r.api(http.MethodPost, "/environments/:env/jobs", needManage, p.postJob)
+	r.api(http.MethodGet, "/environments/:env/jobs/:job", needUser, p.getJob)
 }
 
 // getJobs handles GET /environments/{env}/jobs.
@@ -88,6 +89,10 @@ func (p *Portal) submitJob(ctx context.Context, env sim.EnvironmentID, s api.Job
 	j, err := p.opts.Cloud.SubmitJob(ctx, env, s)
 	if err != nil {
 		return api.Job{}, fmt.Errorf("submit job: %w", err)
+	}
+	act := store.Act{Action: "job submitted", Environment: env, DPE: s.Label, Detail: map[string]string{"job_id": string(j.ID), "source": s.Bucket + "/" + s.Key}}
+	if err := p.store.Record(ctx, act); err != nil {
+		return api.Job{}, err
 	}
 	return j, nil
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/fault"
 )
@@ -27,17 +26,17 @@ func (p *Portal) routes() http.Handler {
 	e := echo.New()
 	e.HTTPErrorHandler = p.answerError
 	e.Use(p.identify, p.rescue, headers, p.checkHost, checkOrigin, bound, p.maybeFail)
-	p.healthRoutes(e)
-	g := e.Group(api.Prefix)
-	p.catalogueRoutes(g)
-	p.environmentRoutes(g)
-	p.dpeRoutes(g)
-	p.jobRoutes(g)
-	p.eventRoutes(g)
-	p.whyRoutes(g)
-	p.residueRoutes(g)
-	p.pageRoutes(e)
-
+	r := router{p: p, e: e}
+	p.healthRoutes(r)
+	p.accountRoutes(r)
+	p.catalogueRoutes(r)
+	p.environmentRoutes(r)
+	p.dpeRoutes(r)
+	p.jobRoutes(r)
+	p.eventRoutes(r)
+	p.whyRoutes(r)
+	p.residueRoutes(r)
+	p.pageRoutes(r)
 	return e
 }
 

@@ -15,12 +15,13 @@ import (
 	"github.com/dpesim/dpesim/ui"
 )
 
-func (p *Portal) pageRoutes(e *echo.Echo) {
-	e.GET("/assets/*", echo.WrapHandler(ui.Assets()))
-	e.GET("/", func(c echo.Context) error { return c.Redirect(http.StatusFound, "/environments") })
-	e.GET("/timeline", p.showTimeline)
-	p.environmentPages(e)
-	p.dpePages(e)
+func (p *Portal) pageRoutes(r router) {
+	r.page(http.MethodGet, "/assets/*", needNothing, echo.WrapHandler(ui.Assets()))
+	r.page(http.MethodGet, "/", needUser, func(c echo.Context) error { return c.Redirect(http.StatusFound, "/environments") })
+	r.page(http.MethodGet, "/timeline", needTrainer, p.showTimeline)
+	p.accountPages(r)
+	p.environmentPages(r)
+	p.dpePages(r)
 }
 
 // page answers with what a function of package ui rendered.
@@ -40,12 +41,27 @@ func see(c echo.Context, path string) error { return c.Redirect(http.StatusSeeOt
 // frame is what a page has around it.
 func (p *Portal) frame(ctx context.Context, title string) (ui.Frame, error) {
 	f := ui.Frame{Title: title, Nav: "environments", After: p.opts.Bus.Last()}
-	o, err := p.store.Organisation(ctx)
+	o, err := p.store.Organisation(ctx, identityOf(ctx).Organisation)
 	if err != nil {
 		return f, fmt.Errorf("read organisation: %w", err)
 	}
-	f.Organisation = o.Name
+	who := identityOf(ctx)
+	f.Organisation, f.User, f.Role, f.Trainer = o.Name, who.Name, roleWords(who.User), who.Trainer
+	f.Creates = who.administers() || who.Role == api.RoleOwner
 	return f, nil
+}
+
+// roleWords names a user's role as people say it.
+func roleWords(u api.User) string {
+	switch {
+	case u.Trainer:
+		return "trainer"
+	case u.Role == api.RoleAdmin:
+		return "organisation admin"
+	case u.Role == api.RoleOwner:
+		return "environment owner"
+	}
+	return "member"
 }
 
 // environmentFrame is what a page about an environment has around it. An empty title is the environment's name.
@@ -59,6 +75,7 @@ func (p *Portal) environmentFrame(c echo.Context, title, tab string) (ui.Frame, 
 	if err != nil {
 		return f, err
 	}
+	f.Manages = identityOf(ctx).manages(e)
 	head := environmentView(e)
 	f.Environment, f.Tab, f.Crumb = &head, tab, title
 	if title == "" {

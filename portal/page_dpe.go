@@ -16,17 +16,17 @@ import (
 	"github.com/dpesim/dpesim/ui"
 )
 
-func (p *Portal) dpePages(e *echo.Echo) {
-	e.GET("/environments/:env/label", p.showLabel)
-	e.GET("/environments/:env/dpes/new", p.showNewDPE)
-	e.POST("/environments/:env/dpes", p.submitDPE)
-	e.GET("/environments/:env/dpes/:label/status", p.showStatus)
-	e.GET("/environments/:env/dpes/:label/installation", func(c echo.Context) error { return p.showInstallation(c, false) })
-	e.GET("/environments/:env/dpes/:label/upgrade", func(c echo.Context) error { return p.showInstallation(c, true) })
-	e.GET("/environments/:env/dpes/:label/edit", p.showEdit)
-	e.POST("/environments/:env/dpes/:label/edit", p.submitEdit)
-	e.GET("/environments/:env/dpes/:label/remove", p.showRemove)
-	e.POST("/environments/:env/dpes/:label/remove", p.submitRemove)
+func (p *Portal) dpePages(r router) {
+	r.page(http.MethodGet, "/environments/:env/label", needUser, p.showLabel)
+	r.page(http.MethodGet, "/environments/:env/dpes/new", needManage, p.showNewDPE)
+	r.page(http.MethodPost, "/environments/:env/dpes", needManage, p.submitDPE)
+	r.page(http.MethodGet, "/environments/:env/dpes/:label/status", needUser, p.showStatus)
+	r.page(http.MethodGet, "/environments/:env/dpes/:label/installation", needUser, func(c echo.Context) error { return p.showInstallation(c, false) })
+	r.page(http.MethodGet, "/environments/:env/dpes/:label/upgrade", needUser, func(c echo.Context) error { return p.showInstallation(c, true) })
+	r.page(http.MethodGet, "/environments/:env/dpes/:label/edit", needManage, p.showEdit)
+	r.page(http.MethodPost, "/environments/:env/dpes/:label/edit", needManage, p.submitEdit)
+	r.page(http.MethodGet, "/environments/:env/dpes/:label/remove", needManage, p.showRemove)
+	r.page(http.MethodPost, "/environments/:env/dpes/:label/remove", needManage, p.submitRemove)
 }
 
 func dpeView(d api.DPE) ui.DPE {

@@ -15,20 +15,20 @@ import (
 	"github.com/dpesim/dpesim/ui"
 )
 
-func (p *Portal) environmentPages(e *echo.Echo) {
-	e.GET("/environments", p.showEnvironments)
-	e.POST("/environments", p.submitEnvironment)
-	e.GET("/environments/new", p.showNewEnvironment)
-	e.GET("/environments/:env", func(c echo.Context) error {
+func (p *Portal) environmentPages(r router) {
+	r.page(http.MethodGet, "/environments", needUser, p.showEnvironments)
+	r.page(http.MethodPost, "/environments", needCreate, p.submitEnvironment)
+	r.page(http.MethodGet, "/environments/new", needCreate, p.showNewEnvironment)
+	r.page(http.MethodGet, "/environments/:env", needUser, func(c echo.Context) error {
 		return c.Redirect(http.StatusFound, environmentPage(environmentOf(c), "services"))
 	})
-	e.GET("/environments/:env/services", p.showServices)
-	e.GET("/environments/:env/settings", p.showSettings)
-	e.POST("/environments/:env/upgrade", p.submitUpgrade)
-	e.GET("/environments/:env/delete", p.showDelete)
-	e.POST("/environments/:env/delete", p.submitDelete)
-	e.GET("/environments/:env/jobs", p.showJobs)
-	e.POST("/environments/:env/jobs", p.submitJobForm)
+	r.page(http.MethodGet, "/environments/:env/services", needUser, p.showServices)
+	r.page(http.MethodGet, "/environments/:env/settings", needUser, p.showSettings)
+	r.page(http.MethodPost, "/environments/:env/upgrade", needManage, p.submitUpgrade)
+	r.page(http.MethodGet, "/environments/:env/delete", needManage, p.showDelete)
+	r.page(http.MethodPost, "/environments/:env/delete", needManage, p.submitDelete)
+	r.page(http.MethodGet, "/environments/:env/jobs", needUser, p.showJobs)
+	r.page(http.MethodPost, "/environments/:env/jobs", needManage, p.submitJobForm)
 }
 
 // environmentPage gives the path of a page about an environment.

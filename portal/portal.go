@@ -48,6 +48,7 @@ type Options struct {
 	Listener    net.Listener // plain HTTP; the portal closes it
 	TLSListener net.Listener // HTTPS, through the edge; nil: none; the portal closes it
 	TLS         *tls.Config  // for TLSListener
+	Token       sim.Secret   // of who runs the simulator: good for everything, in the name of any user; empty: none
 	Hosts       []string     // names the portal answers to, beside localhost and loopback addresses; any other Host is refused
 	Cloud       Cloud
 	Clock       *clock.Clock
@@ -81,6 +82,7 @@ func (o Options) check() error {
 type Portal struct {
 	opts    Options
 	store   *store.DB
+	wall    *clock.Clock // the machine's time, for what is no part of the product: sessions
 	http    *http.Server
 	changed chan struct{} // of capacity 1: an intent may have changed
 	closing func() error  // Close's work, once
@@ -89,7 +91,8 @@ type Portal struct {
 	stop     context.CancelFunc
 
 	mu     sync.Mutex
-	causes map[sim.EnvironmentID]uint64 // Seq of the last event that changed an environment's intent; of this run, so not stored
+	owners map[sim.EnvironmentID]ownership // whose events are whose; of environments that were asked for
+	causes map[sim.EnvironmentID]uint64    // Seq of the last event that changed an environment's intent; of this run, so not stored
 }
 
 // shutdownGrace is how long requests under way may take to end when the portal stops.
@@ -118,7 +121,7 @@ func open(ctx context.Context, o Options) (*Portal, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Portal{opts: o, store: db, changed: make(chan struct{}, 1), causes: map[sim.EnvironmentID]uint64{}}
+	p := &Portal{opts: o, store: db, wall: clock.New(), changed: make(chan struct{}, 1), causes: map[sim.EnvironmentID]uint64{}, owners: map[sim.EnvironmentID]ownership{}}
 	p.stopping, p.stop = context.WithCancel(context.Background())
 	p.signal() // whatever was wanted before the last end may not have been done
 	p.http = &http.Server{

@@ -40,7 +40,7 @@ func TestNewPortalHasAcmeWithItsAgreements(t *testing.T) {
 	s := start(t)
 	o := must(s.Organisation(t.Context()))(t)
 	want := api.Organisation{
-		Name: "Acme", Contract: api.Contract{EnginesPerEnvironment: 5},
+		ID: "acme", Name: "Acme", Contract: api.Contract{EnginesPerEnvironment: 5},
 		Licence: api.Licence{ReplicasPerEnvironment: 10, Expires: epoch.AddDate(1, 0, 0)}, Usage: []api.EnvironmentUsage{},
 	}
 	if d := cmp.Diff(want, o); d != "" {

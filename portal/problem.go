@@ -75,6 +75,9 @@ func (p *Portal) answerError(err error, c echo.Context) {
 		code = http.StatusMethodNotAllowed // with the header Allow, which the router has set
 	}
 	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
+	if kind == sim.Unauthenticated {
+		c.Response().Header().Set(echo.HeaderWWWAuthenticate, `Bearer realm="dpesim"`)
+	}
 	var (
 		body      []byte
 		mediaType string
@@ -82,7 +85,8 @@ func (p *Portal) answerError(err error, c echo.Context) {
 	)
 	if wantsPage(c.Request()) {
 		mediaType = echo.MIMETextHTMLCharsetUTF8
-		body, e = ui.Problem(ui.ProblemPage{Frame: ui.Frame{Title: http.StatusText(code)}, Detail: msg, Help: help, RequestID: id})
+		who := identityOf(c.Request().Context())
+		body, e = ui.Problem(ui.ProblemPage{Frame: ui.Frame{Title: http.StatusText(code), User: who.Name, Role: roleWords(who.User), Trainer: who.Trainer}, Detail: msg, Help: help, RequestID: id})
 	} else {
 		leaveGone(c, kind)
 		mediaType = api.ProblemType

@@ -3,6 +3,7 @@ package portal
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -12,7 +13,9 @@ import (
 	"github.com/dpesim/dpesim/sim/residue"
 )
 
-func (p *Portal) residueRoutes(g *echo.Group) { g.GET("/residue", p.getResidue) }
+func (p *Portal) residueRoutes(r router) {
+	r.api(http.MethodGet, "/residue", needTrainer, p.getResidue)
+}
 
 // getResidue handles GET /residue: what installations have left on every side.
 func (p *Portal) getResidue(c echo.Context) error {

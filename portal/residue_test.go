@@ -19,10 +19,8 @@ func TestResidueIsWhatTheCloudSays(t *testing.T) {
 	if got := must(s.Residue(ctx, want))(t); got == nil || len(got) != 0 || s.cloud.asked != want {
 		t.Errorf("%+v, asked for %+v", got, s.cloud.asked)
 	}
-	res := must(s.HTTP.Get(s.URL() + "/api/v1/residue?all=perhaps"))(t)
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusBadRequest {
-		t.Errorf("a strange question is answered with %s", res.Status)
+	if got := s.send(t, http.MethodGet, "/api/v1/residue?all=perhaps", ""); got.code != http.StatusBadRequest {
+		t.Errorf("a strange question is answered with %d", got.code)
 	}
 }
 

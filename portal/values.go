@@ -24,7 +24,7 @@ func (p *Portal) values(ctx context.Context, env sim.EnvironmentID, l sim.Label,
 			return nil, fmt.Errorf("values of DPE %s for release %s: %w", l, release, err)
 		}
 	}
-	o, err := p.store.Organisation(ctx)
+	o, err := p.store.Organisation(ctx, e.Organisation)
 	if err != nil {
 		return nil, fmt.Errorf("read organisation: %w", err)
 	}
@@ -33,7 +33,7 @@ func (p *Portal) values(ctx context.Context, env sim.EnvironmentID, l sim.Label,
 		Release: in.Release, Environment: env, Label: l, Tier: e.Tier, Replicas: in.Replicas, Drivers: in.Drivers, Revision: number,
 		DPMURL: at.DPM, ObjectStorageURL: at.ObjectStorage, AccessKey: d.AccessKey, SecretKey: d.SecretKey,
 		Registry: at.Registry, RegistryUser: d.RegistryUser, RegistryToken: d.RegistryToken, Key: d.Key, CA: []byte(at.CA),
-		Licence: chart.Licence{Organisation: o.Name, Environment: e.Name, Replicas: o.Licence.ReplicasPerEnvironment, Expires: o.Licence.Expires},
+		Licence: chart.Licence{Organisation: o.Name, Environment: e.Name, Replicas: e.Contract.Replicas, Expires: o.Licence.Expires},
 	}.YAML()
 	if err != nil {
 		return nil, fmt.Errorf("write values of DPE %s: %w", l, err)

@@ -68,7 +68,7 @@ type watcher struct {
 
 // all looks at every environment.
 func (w *watcher) all(ctx context.Context) {
-	rows, err := w.p.store.Environments(ctx)
+	rows, err := w.p.store.Environments(ctx, "")
 	if err != nil {
 		w.failed(ctx, fmt.Errorf("list environments: %w", err))
 		return

@@ -3,6 +3,7 @@ package portal
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -12,7 +13,7 @@ import (
 	"github.com/dpesim/dpesim/sim/why"
 )
 
-func (p *Portal) whyRoutes(g *echo.Group) { g.GET("/why", p.getWhy) }
+func (p *Portal) whyRoutes(r router) { r.api(http.MethodGet, "/why", needTrainer, p.getWhy) }
 
 // getWhy handles GET /why: what led to a subject's being as it is.
 func (p *Portal) getWhy(c echo.Context) error {
@@ -31,7 +32,7 @@ func (p *Portal) getWhy(c echo.Context) error {
 // facts gathers what explains a subject: the remembered events, how each DPE is and, if it is asked of one, the jobs.
 func (p *Portal) facts(ctx context.Context, subject string) (why.Facts, error) {
 	f := why.Facts{Events: p.opts.Bus.Since(0)}
-	rows, err := p.store.Environments(ctx)
+	rows, err := p.store.Environments(ctx, "")
 	if err != nil {
 		return f, fmt.Errorf("list environments: %w", err)
 	}

@@ -12,6 +12,12 @@ type Frame struct {
 	Tab          string   // the tab that is open: "services", "settings", "jobs"; empty: none
 	Crumb        string   // name of a page below a tab; empty: none
 	Failure      *Failure // what went wrong with the form that was sent; nil: nothing
+
+	User    string // name of who is signed in; empty: nobody
+	Role    string // in words
+	Trainer bool   // who is signed in runs the simulator
+	Creates bool   // who is signed in may create environments
+	Manages bool   // who is signed in may change the environment
 }
 
 // Failure is an error in a person's words.
@@ -34,6 +40,21 @@ type Option struct {
 	Value, Text string
 	Chosen      bool
 }
+
+// SignInPage is where people say who they are.
+type SignInPage struct {
+	Frame
+	Demo     []DemoUser
+	User     string // as it was typed
+	Next     string // path of the page to go on to
+	Password string // of every demo user
+}
+
+// DemoUser is a user who may be picked.
+type DemoUser struct{ ID, Name, Organisation, Does string }
+
+// SignIn renders the sign-in.
+func SignIn(p SignInPage) ([]byte, error) { return render("sign-in", "layout", p) }
 
 // EnvironmentsPage is the list of environments.
 type EnvironmentsPage struct {

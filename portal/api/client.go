@@ -18,7 +18,12 @@ import (
 type Client struct {
 	BaseURL string       // of the portal: "http://127.0.0.1:8080"
 	HTTP    *http.Client // nil: [http.DefaultClient]
+	Token   sim.Secret   // an API token, or the simulator's own; empty: none
+	As      string       // user to act for; only the simulator's own token may; empty: whose the token is
 }
+
+// AsHeader names the user that the simulator's own token acts for.
+const AsHeader = "Dpesim-As"
 
 // call is one request.
 type call struct {
@@ -50,10 +55,13 @@ func (c *Client) open(ctx context.Context, r call) (*http.Response, error) {
 	if err != nil {
 		return nil, &sim.Error{Op: op, Kind: sim.Invalid, Msg: "the portal's address cannot be used", Help: "give it as http://HOST:PORT", Err: err}
 	}
-	for name, value := range map[string]string{"Accept": r.accept, "If-Match": r.ifMatch, "Last-Event-ID": r.lastEventID} {
+	for name, value := range map[string]string{"Accept": r.accept, "If-Match": r.ifMatch, "Last-Event-ID": r.lastEventID, AsHeader: c.As} {
 		if value != "" {
 			req.Header.Set(name, value)
 		}
+	}
+	if c.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.Token.Reveal())
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")

@@ -38,6 +38,40 @@ type EnvironmentSpec struct {
 	Region  string      `json:"region,omitempty"`  // default: the cloud's region
 	Release sim.Release `json:"release,omitempty"` // default: the newest of the catalogue
 	Tier    sim.Tier    `json:"tier,omitempty"`    // default: S
+
+	Offering        Offering `json:"offering,omitempty"`         // default: enterprise
+	EnginesAllowed  int      `json:"engines_allowed,omitempty"`  // contract; default: the organisation's
+	ReplicasAllowed int      `json:"replicas_allowed,omitempty"` // licence; default: the organisation's
+	StandardSizing  bool     `json:"standard_sizing,omitempty"`  // the contract allows no exceptional sizing
+	Organisation    string   `json:"organisation,omitempty"`     // default: the user's; another one for the trainer only
+}
+
+// Offering is the tier of the offering that an organisation has bought. It is not the sizing tier.
+type Offering string
+
+// The offering tiers. Source: product-facts, section 1; the seed says only that self-managed DPEs begin with Professional,
+// so there is something below. Its name is our assumption.
+const (
+	OfferingStandard     Offering = "standard"
+	OfferingProfessional Offering = "professional"
+	OfferingEnterprise   Offering = "enterprise"
+	OfferingUniversal    Offering = "universal"
+)
+
+// Offerings lists the offering tiers, the smallest first.
+func Offerings() []Offering {
+	return []Offering{OfferingStandard, OfferingProfessional, OfferingEnterprise, OfferingUniversal}
+}
+
+// SelfManaged tells whether self-managed DPEs are part of it. Source: seed: "They are only available in the Professional
+// tier of Ataccama PaaS+ offering and above."
+func (o Offering) SelfManaged() bool { return o != OfferingStandard }
+
+// EnvironmentContract is what contract and licence allow one environment.
+type EnvironmentContract struct {
+	Engines           int  `json:"engines"`            // self-managed DPEs
+	Replicas          int  `json:"replicas"`           // of self-managed and Ataccama-managed DPEs together
+	ExceptionalSizing bool `json:"exceptional_sizing"` // sizing may be overridden (seed, "Sizing and resource requirements")
 }
 
 // Environment is one platform environment.
@@ -52,6 +86,11 @@ type Environment struct {
 	Created   time.Time   `json:"created"`
 	Usage     Usage       `json:"usage"`
 	Endpoints Endpoints   `json:"endpoints"`
+
+	Organisation string              `json:"organisation"` // id
+	Owner        string              `json:"owner"`        // id of the user
+	Offering     Offering            `json:"offering"`
+	Contract     EnvironmentContract `json:"contract"`
 }
 
 // Usage sets what an environment's self-managed DPEs use against the contract and the licence.
@@ -77,6 +116,7 @@ type Upgrade struct {
 
 // Organisation is who uses the portal, and what its agreements allow.
 type Organisation struct {
+	ID       string             `json:"id"`
 	Name     string             `json:"name"`
 	Contract Contract           `json:"contract"`
 	Licence  Licence            `json:"licence"`

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -114,6 +115,10 @@ func (d *DB) AddDPE(ctx context.Context, x DPE) (DPE, error) {
 		if err != nil {
 			return err
 		}
+		if !e.Offering.SelfManaged() {
+			return sim.Errorf(sim.Forbidden, "environment %s has the offering tier %s, which has no self-managed DPEs", e.ID, e.Offering).
+				WithHelp("they are available in the Professional tier and above: use an environment of such a tier")
+		}
 		others, err := listDPEs(ctx, tx, x.Environment)
 		if err != nil {
 			return err
@@ -140,7 +145,10 @@ VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
 		if x, err = revise(ctx, tx, x, x.Inputs); err != nil {
 			return err
 		}
-		return touch(ctx, tx, x.Environment)
+		if err := touch(ctx, tx, x.Environment); err != nil {
+			return err
+		}
+		return record(ctx, tx, x.act("dpe added"))
 	})
 	return x, err
 }
@@ -182,8 +190,10 @@ func (d *DB) EditDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label, dr
 				return err
 			}
 		}
-		after, err = revise(ctx, tx, before, in)
-		return err
+		if after, err = revise(ctx, tx, before, in); err != nil {
+			return err
+		}
+		return record(ctx, tx, after.act("dpe edited"))
 	})
 	return before, after, err
 }
@@ -210,8 +220,22 @@ func (d *DB) RotateToken(ctx context.Context, env sim.EnvironmentID, l sim.Label
 		if err != nil {
 			return err
 		}
-		return touch(ctx, tx, env)
+		if err := touch(ctx, tx, env); err != nil {
+			return err
+		}
+		return record(ctx, tx, Act{Action: "registry token rotated", Environment: env, DPE: l})
 	})
+}
+
+// act is something that was done to a DPE.
+func (d DPE) act(action string) Act {
+	drivers := make([]string, len(d.Drivers))
+	for i, x := range d.Drivers {
+		drivers[i] = string(x)
+	}
+	return Act{Action: action, Environment: d.Environment, DPE: d.Label, Detail: map[string]string{
+		"drivers": strings.Join(drivers, ", "), "replicas": strconv.Itoa(d.Replicas), "revision": strconv.FormatInt(d.Revision, 10),
+	}}
 }
 
 // forget removes DPEs, at the first argument in milliseconds, with their secrets.
@@ -231,7 +255,10 @@ func (d *DB) RemoveDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label) 
 		if _, err := tx.ExecContext(ctx, forget+`WHERE id = ?`, sqlite.Millis(tx.Now), x.ID); err != nil {
 			return err
 		}
-		return touch(ctx, tx, env)
+		if err := touch(ctx, tx, env); err != nil {
+			return err
+		}
+		return record(ctx, tx, x.act("dpe removed"))
 	})
 	return x, err
 }

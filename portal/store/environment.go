@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/dpesim/dpesim/portal/api"
@@ -13,11 +15,15 @@ import (
 
 // Environment is the row of an environment, with what its DPEs use.
 type Environment struct {
-	ID   sim.EnvironmentID
-	Name string
+	ID           sim.EnvironmentID
+	Name         string
+	Organisation string
+	Owner        string // user
 	api.Location
 	Release    sim.Release
 	Tier       sim.Tier
+	Offering   api.Offering
+	Contract   api.EnvironmentContract
 	Phase      api.Phase
 	Created    time.Time
 	Generation int64
@@ -27,9 +33,10 @@ type Environment struct {
 }
 
 const selectEnvironment = `
-SELECT e.id, e.name, e.cloud, e.region, e.release, e.tier, e.phase, e.created_ms, e.generation, e.access_key, e.secret_key,
-  COUNT(d.id), COALESCE(SUM(r.replicas), 0), o.engines_per_environment, o.replicas_per_environment
-FROM environment e CROSS JOIN organisation o
+SELECT e.id, e.name, e.organisation, e.owner, e.cloud, e.region, e.release, e.tier, e.offering,
+  e.engines_allowed, e.replicas_allowed, e.exceptional_sizing, e.phase, e.created_ms, e.generation, e.access_key, e.secret_key,
+  COUNT(d.id), COALESCE(SUM(r.replicas), 0)
+FROM environment e
 LEFT JOIN dpe d ON d.environment = e.id AND d.removed_ms = 0
 LEFT JOIN revision r ON r.dpe = d.id AND r.number = d.revision
 `
@@ -37,14 +44,17 @@ LEFT JOIN revision r ON r.dpe = d.id AND r.number = d.revision
 func scanEnvironment(row interface{ Scan(...any) error }) (Environment, error) {
 	var e Environment
 	var created int64
-	err := row.Scan(&e.ID, &e.Name, &e.Cloud, &e.Region, &e.Release, &e.Tier, &e.Phase, &created, &e.Generation, &e.AccessKey, &e.SecretKey,
-		&e.Usage.Engines, &e.Usage.Replicas, &e.Usage.EnginesAllowed, &e.Usage.ReplicasLicensed)
+	err := row.Scan(&e.ID, &e.Name, &e.Organisation, &e.Owner, &e.Cloud, &e.Region, &e.Release, &e.Tier, &e.Offering,
+		&e.Contract.Engines, &e.Contract.Replicas, &e.Contract.ExceptionalSizing, &e.Phase, &created, &e.Generation, &e.AccessKey, &e.SecretKey,
+		&e.Usage.Engines, &e.Usage.Replicas)
 	e.Created = sqlite.FromMillis(created)
+	e.Usage.EnginesAllowed, e.Usage.ReplicasLicensed = e.Contract.Engines, e.Contract.Replicas
 	return e, err
 }
 
-func listEnvironments(ctx context.Context, tx *sqlite.Tx) ([]Environment, error) {
-	rows, err := tx.QueryContext(ctx, selectEnvironment+`GROUP BY e.id ORDER BY e.id`)
+// listEnvironments lists an organisation's environments by id; those of all organisations if that is empty.
+func listEnvironments(ctx context.Context, tx *sqlite.Tx, organisation string) ([]Environment, error) {
+	rows, err := tx.QueryContext(ctx, selectEnvironment+`WHERE ?1 = '' OR e.organisation = ?1 GROUP BY e.id ORDER BY e.id`, organisation)
 	return sqlite.Collect(rows, err, func(r *sql.Rows) (Environment, error) { return scanEnvironment(r) })
 }
 
@@ -70,11 +80,11 @@ func readyEnvironment(ctx context.Context, tx *sqlite.Tx, id sim.EnvironmentID) 
 	return e, sim.Errorf(sim.Conflict, "environment %s is being deleted", id).WithHelp("use another environment")
 }
 
-// Environments lists the environments by id.
-func (d *DB) Environments(ctx context.Context) ([]Environment, error) {
+// Environments lists an organisation's environments by id; those of all organisations if that is empty.
+func (d *DB) Environments(ctx context.Context, organisation string) ([]Environment, error) {
 	var out []Environment
 	err := d.db.View(ctx, func(tx *sqlite.Tx) (err error) {
-		out, err = listEnvironments(ctx, tx)
+		out, err = listEnvironments(ctx, tx, organisation)
 		return err
 	})
 	return out, err
@@ -90,30 +100,58 @@ func (d *DB) Environment(ctx context.Context, id sim.EnvironmentID) (Environment
 	return e, err
 }
 
-// CreateEnvironment stores e in phase creating and gives it back as stored. It returns Conflict if the id is taken.
+// CreateEnvironment stores e in phase creating and gives it back as stored. Contract figures that are 0 are those of the
+// organisation. It returns Conflict if the id is taken, in whatever organisation: it stands in host names.
 func (d *DB) CreateEnvironment(ctx context.Context, e Environment) (Environment, error) {
 	err := d.db.Update(ctx, func(tx *sqlite.Tx) error {
-		var taken string
-		switch err := tx.QueryRowContext(ctx, `SELECT name FROM environment WHERE id = ?`, e.ID).Scan(&taken); {
-		case err == nil:
-			return sim.Errorf(sim.Conflict, "environment %q cannot be created: the id %s, made of its name, is that of environment %q", e.Name, e.ID, taken).
-				WithHelp("use another name")
-		case !errors.Is(err, sql.ErrNoRows): // none is as it should be
+		if err := checkFree(ctx, tx, e); err != nil {
 			return err
 		}
+		o, err := organisation(ctx, tx, e.Organisation)
+		if err != nil {
+			return err
+		}
+		e.Contract.Engines = cmp.Or(e.Contract.Engines, o.Contract.EnginesPerEnvironment)
+		e.Contract.Replicas = cmp.Or(e.Contract.Replicas, o.Licence.ReplicasPerEnvironment)
 		g, err := nextGeneration(ctx, tx)
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO environment VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			e.ID, e.Name, e.Cloud, e.Region, e.Release, e.Tier, api.PhaseCreating, sqlite.Millis(tx.Now), g, e.AccessKey, e.SecretKey.Reveal())
+		_, err = tx.ExecContext(ctx, `INSERT INTO environment
+  (id, name, organisation, owner, cloud, region, release, tier, offering, engines_allowed, replicas_allowed, exceptional_sizing,
+   phase, created_ms, generation, access_key, secret_key)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			e.ID, e.Name, e.Organisation, e.Owner, e.Cloud, e.Region, e.Release, e.Tier, e.Offering,
+			e.Contract.Engines, e.Contract.Replicas, e.Contract.ExceptionalSizing,
+			api.PhaseCreating, sqlite.Millis(tx.Now), g, e.AccessKey, e.SecretKey.Reveal())
 		if err != nil {
 			return err
 		}
-		e, err = getEnvironment(ctx, tx, e.ID)
-		return err
+		if e, err = getEnvironment(ctx, tx, e.ID); err != nil {
+			return err
+		}
+		return record(ctx, tx, Act{Action: "environment created", Environment: e.ID, Detail: map[string]string{
+			"name": e.Name, "cloud": e.Cloud, "region": e.Region, "release": string(e.Release), "tier": string(e.Tier), "offering": string(e.Offering),
+			"engines_allowed": strconv.Itoa(e.Contract.Engines), "replicas_allowed": strconv.Itoa(e.Contract.Replicas),
+		}})
 	})
 	return e, err
+}
+
+// checkFree returns Conflict if there is an environment with the id of e. The words name the other only to its own
+// organisation.
+func checkFree(ctx context.Context, tx *sqlite.Tx, e Environment) error {
+	var name, organisation string
+	switch err := tx.QueryRowContext(ctx, `SELECT name, organisation FROM environment WHERE id = ?`, e.ID).Scan(&name, &organisation); {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	case organisation != e.Organisation:
+		return sim.Errorf(sim.Conflict, "environment %q cannot be created: the id %s, made of its name, is taken", e.Name, e.ID).WithHelp("use another name")
+	}
+	return sim.Errorf(sim.Conflict, "environment %q cannot be created: the id %s, made of its name, is that of environment %q", e.Name, e.ID, name).
+		WithHelp("use another name")
 }
 
 // DeleteEnvironment brings an environment to phase deleting and removes its DPEs. Nothing changes if it is being deleted
@@ -133,8 +171,10 @@ func (d *DB) DeleteEnvironment(ctx context.Context, id sim.EnvironmentID) (e Env
 			return err
 		}
 		changed = true
-		e, err = getEnvironment(ctx, tx, id)
-		return err
+		if e, err = getEnvironment(ctx, tx, id); err != nil {
+			return err
+		}
+		return record(ctx, tx, Act{Action: "environment deletion requested", Environment: id})
 	})
 	return e, changed, err
 }
@@ -165,8 +205,12 @@ func (d *DB) UpgradeEnvironment(ctx context.Context, id sim.EnvironmentID, r sim
 		if err := touch(ctx, tx, id); err != nil {
 			return err
 		}
-		after, err = getEnvironment(ctx, tx, id)
-		return err
+		if after, err = getEnvironment(ctx, tx, id); err != nil {
+			return err
+		}
+		return record(ctx, tx, Act{Action: "environment upgraded", Environment: id, Detail: map[string]string{
+			"from": string(before.Release), "to": string(after.Release),
+		}})
 	})
 	return before, after, err
 }
@@ -182,7 +226,7 @@ type Wanted struct {
 func (d *DB) Wanted(ctx context.Context) ([]Wanted, error) {
 	var out []Wanted
 	err := d.db.View(ctx, func(tx *sqlite.Tx) error {
-		environments, err := listEnvironments(ctx, tx)
+		environments, err := listEnvironments(ctx, tx, "")
 		if err != nil {
 			return err
 		}

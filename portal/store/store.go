@@ -1,5 +1,5 @@
-// Package store keeps the portal's rows: organisation, environments, self-managed DPEs and the revisions of their
-// generated files. The rules that need several rows at once (limits, unique labels, revisions) are kept here, each method
+// Package store keeps the portal's rows: organisations and their users, environments, self-managed DPEs and the
+// revisions of their generated files, and the audit log. The rules that need several rows at once (limits, unique labels, revisions) are kept here, each method
 // one transaction. Only package portal imports it.
 package store
 
@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"time"
 
 	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/sim"
@@ -22,18 +21,11 @@ import (
 //go:embed migration/*.sql
 var migrations embed.FS
 
-// The agreements of a new portal's organisation. Assumption: the product's documentation gives no figures.
-const (
-	organisationName       = "Acme"
-	enginesPerEnvironment  = 5
-	replicasPerEnvironment = 10
-	licenceTerm            = 365 * 24 * time.Hour
-)
-
 // DB is the portal's database. It is safe for concurrent use.
 type DB struct{ db *sqlite.DB }
 
-// Open opens or makes the database at path. A new one has one organisation and no environment.
+// Open opens or makes the database at path. A new one has the demo organisations with
+// their users, and no environment.
 func Open(ctx context.Context, path string, c *clock.Clock) (*DB, error) {
 	dir, err := fs.Sub(migrations, "migration")
 	if err != nil {
@@ -43,13 +35,8 @@ func Open(ctx context.Context, path string, c *clock.Clock) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = db.Update(ctx, func(tx *sqlite.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO organisation VALUES (1, ?, ?, ?, ?, 0)`,
-			organisationName, enginesPerEnvironment, replicasPerEnvironment, sqlite.Millis(tx.Now.Add(licenceTerm)))
-		return err
-	})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("write organisation: %w", err), db.Close())
+	if err := db.Update(ctx, func(tx *sqlite.Tx) error { return seed(ctx, tx) }); err != nil {
+		return nil, errors.Join(fmt.Errorf("write the demo organisations: %w", err), db.Close())
 	}
 	return &DB{db: db}, nil
 }
@@ -57,15 +44,15 @@ func Open(ctx context.Context, path string, c *clock.Clock) (*DB, error) {
 // Close closes the database.
 func (d *DB) Close() error { return d.db.Close() }
 
-// Organisation gives the organisation with its usage.
-func (d *DB) Organisation(ctx context.Context) (api.Organisation, error) {
+// Organisation gives an organisation with its usage, or NotFound.
+func (d *DB) Organisation(ctx context.Context, id string) (api.Organisation, error) {
 	var o api.Organisation
 	err := d.db.View(ctx, func(tx *sqlite.Tx) error {
 		var err error
-		if o, err = organisation(ctx, tx); err != nil {
+		if o, err = organisation(ctx, tx, id); err != nil {
 			return err
 		}
-		environments, err := listEnvironments(ctx, tx)
+		environments, err := listEnvironments(ctx, tx, id)
 		if err != nil {
 			return err
 		}
@@ -78,19 +65,19 @@ func (d *DB) Organisation(ctx context.Context) (api.Organisation, error) {
 	return o, err
 }
 
-func organisation(ctx context.Context, tx *sqlite.Tx) (api.Organisation, error) {
-	var o api.Organisation
+func organisation(ctx context.Context, tx *sqlite.Tx, id string) (api.Organisation, error) {
+	o := api.Organisation{ID: id}
 	var expires int64
-	err := tx.QueryRowContext(ctx, `SELECT name, engines_per_environment, replicas_per_environment, licence_expires_ms FROM organisation`).
+	err := tx.QueryRowContext(ctx, `SELECT name, engines_per_environment, replicas_per_environment, licence_expires_ms FROM organisation WHERE id = ?`, id).
 		Scan(&o.Name, &o.Contract.EnginesPerEnvironment, &o.Licence.ReplicasPerEnvironment, &expires)
 	o.Licence.Expires = sqlite.FromMillis(expires)
-	return o, err
+	return o, one(err, "there is no organisation %q", id)
 }
 
 // nextGeneration counts a change of what is wanted.
 func nextGeneration(ctx context.Context, tx *sqlite.Tx) (int64, error) {
 	var g int64
-	err := tx.QueryRowContext(ctx, `UPDATE organisation SET generation = generation + 1 RETURNING generation`).Scan(&g)
+	err := tx.QueryRowContext(ctx, `UPDATE counter SET generation = generation + 1 RETURNING generation`).Scan(&g)
 	return g, err
 }
 

@@ -37,7 +37,7 @@ func open(tb testing.TB, path string) *store.DB {
 
 func environment(id sim.EnvironmentID) store.Environment {
 	return store.Environment{
-		ID: id, Name: string(id), Location: api.Locations()[0], Release: "15.1.0", Tier: sim.TierS, AccessKey: "OPER1", SecretKey: "s",
+		ID: id, Name: string(id), Organisation: "acme", Owner: "ada", Offering: api.OfferingEnterprise, Location: api.Locations()[0], Release: "15.1.0", Tier: sim.TierS, AccessKey: "OPER1", SecretKey: "s",
 	}
 }
 
@@ -119,7 +119,7 @@ func TestWhatIsWantedSurvivesACrash(t *testing.T) { //nolint:tparallel // the st
 		}
 	}
 	settle(t, db)
-	if all, err := db.Environments(ctx); err != nil || len(all) != 0 {
+	if all, err := db.Environments(ctx, ""); err != nil || len(all) != 0 {
 		t.Errorf("after the deletion: %v, %v", all, err)
 	}
 }

@@ -73,6 +73,8 @@ type app struct {
 	Env
 	server        string // --server
 	endpointsFile string // --endpoints-file
+	tokenFile     string // --token-file
+	as            string // --as
 }
 
 func run(ctx context.Context, env Env) error {
@@ -100,6 +102,9 @@ func newRootCommand(a *app) *cobra.Command {
 	root.PersistentFlags().StringVar(&a.server, "server", "", "URL of a running simulator's portal (default: $DPESIM_SERVER)")
 	root.PersistentFlags().StringVar(&a.endpointsFile, "endpoints-file", "",
 		"file that 'up' writes and the other commands read (default: $DPESIM_ENDPOINTS, else in your cache directory)")
+	root.PersistentFlags().StringVar(&a.tokenFile, "token-file", "",
+		"file with a token for the portal (default: $DPESIM_TOKEN_FILE, else $DPESIM_TOKEN, else the simulator's own)")
+	root.PersistentFlags().StringVar(&a.as, "as", "", "user to act for in the portal, as ada, otto or mia (default: $DPESIM_AS, else the trainer)")
 	root.AddGroup(
 		&cobra.Group{ID: "run", Title: "Stand up a simulator:"},
 		&cobra.Group{ID: "cloud", Title: "Act in the portal, as its users do:"},

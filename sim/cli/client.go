@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,18 +18,42 @@ import (
 // client gives the API of the simulator that the user means: --server, else that of --endpoints-file, else
 // DPESIM_SERVER, else that of DPESIM_ENDPOINTS or of the file in the cache directory.
 func (a *app) client() (*api.Client, error) {
-	server := a.server
-	if server == "" && a.endpointsFile == "" {
-		server = a.Getenv("DPESIM_SERVER")
-	}
-	if server != "" {
-		return &api.Client{BaseURL: server}, nil
+	c := &api.Client{BaseURL: a.server, As: cmp.Or(a.as, a.Getenv("DPESIM_AS"))}
+	if c.BaseURL == "" && a.endpointsFile == "" {
+		c.BaseURL = a.Getenv("DPESIM_SERVER")
 	}
 	e, err := a.endpoints()
-	if err != nil {
-		return nil, err
+	if c.BaseURL == "" {
+		if err != nil {
+			return nil, err
+		}
+		c.BaseURL = e.Portal
 	}
-	return &api.Client{BaseURL: e.Portal}, nil
+	own := ""
+	if err == nil && e.Portal == c.BaseURL {
+		own = e.TokenFile
+	}
+	c.Token, err = a.token(own)
+	return c, err
+}
+
+// token gives the token for the portal: of --token-file, else of DPESIM_TOKEN_FILE, else DPESIM_TOKEN itself, else of the
+// file own, the simulator's. It is "" if there is none of them: the portal says then what it needs.
+func (a *app) token(own string) (sim.Secret, error) {
+	path := cmp.Or(a.tokenFile, a.Getenv("DPESIM_TOKEN_FILE"))
+	if path == "" {
+		if t := a.Getenv("DPESIM_TOKEN"); t != "" {
+			return sim.Secret(t), nil
+		}
+		if path = own; path == "" {
+			return "", nil
+		}
+	}
+	b, err := os.ReadFile(a.path(path))
+	if err != nil {
+		return "", &sim.Error{Kind: sim.Invalid, Msg: "the file with the portal's token cannot be read", Help: "check " + path + ", or name another with --token-file", Err: err}
+	}
+	return sim.Secret(strings.TrimSpace(string(b))), nil
 }
 
 // clientRun makes the RunE of a command that needs the API.
@@ -88,11 +115,12 @@ func (f *waitFlags) follow(ctx context.Context, c *api.Client, env sim.Environme
 // environmentVariables are what helm, kubectl and other programs are given to find the simulator.
 func environmentVariables(e stack.Endpoints, endpointsFile string) map[string]string {
 	return map[string]string{
-		"DPESIM_SERVER":    e.Portal,
-		"DPESIM_ENDPOINTS": endpointsFile,
-		"DPESIM_CA":        e.CA,
-		"DPESIM_REGISTRY":  e.RegistryHost(),
-		"DPESIM_PROXY":     e.Proxy,
-		"KUBECONFIG":       e.Kubeconfig,
+		"DPESIM_SERVER":     e.Portal,
+		"DPESIM_ENDPOINTS":  endpointsFile,
+		"DPESIM_TOKEN_FILE": e.TokenFile,
+		"DPESIM_CA":         e.CA,
+		"DPESIM_REGISTRY":   e.RegistryHost(),
+		"DPESIM_PROXY":      e.Proxy,
+		"KUBECONFIG":        e.Kubeconfig,
 	}
 }

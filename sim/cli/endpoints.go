@@ -26,6 +26,7 @@ func newEndpointsCommand(a *app) *cobra.Command {
 			row(w, "kubernetes", e.Kubernetes)
 			row(w, "kubeconfig", e.Kubeconfig)
 			row(w, "ca", e.CA)
+			row(w, "token_file", e.TokenFile)
 			row(w, "pid", e.PID)
 		})
 	}

@@ -19,7 +19,7 @@ import (
 // Sim is a running simulator.
 type Sim struct {
 	*stack.Stack
-	API *api.Client // the portal's HTTP API
+	API *api.Client // the portal's HTTP API, as the trainer, who may do everything
 }
 
 // Config is what [Start] stands up: [stack.Default] on free ports, logging to the test's output.
@@ -64,7 +64,7 @@ func StartConfig(tb testing.TB, c stack.Config) *Sim {
 	if err := s.WaitReady(up); err != nil {
 		tb.Fatalf("wait for the simulator: %v", err)
 	}
-	return &Sim{Stack: s, API: &api.Client{BaseURL: s.Endpoints().Portal}}
+	return &Sim{Stack: s, API: s.Client()}
 }
 
 // Environment creates an environment and waits until it is ready.

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -123,6 +124,26 @@ func (d *dataDir) dir(elem ...string) (string, error) {
 		return "", fmt.Errorf("make a data directory: %w", err)
 	}
 	return p, nil
+}
+
+// tokenFile holds the token that the portal takes from who runs the simulator. Who reads it may do everything there.
+const tokenFile = "token"
+
+// token gives the token, made at the first start.
+func (d *dataDir) token() (sim.Secret, error) {
+	path := d.join(tokenFile)
+	b, err := os.ReadFile(path)
+	if err == nil {
+		if t := strings.TrimSpace(string(b)); t != "" {
+			return sim.Secret(t), nil
+		}
+		return "", sim.Errorf(sim.Invalid, "%s is empty", path).WithHelp("delete it: another token is made at the next start")
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read the portal's token: %w", err)
+	}
+	t := sim.Secret("dpesim_" + rand.Text())
+	return t, durable.WriteFile(path, []byte(t.Reveal()+"\n"), 0o600)
 }
 
 // close gives the directory up, and removes it if it is temporary. It is called once.

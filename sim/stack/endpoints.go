@@ -23,6 +23,7 @@ type Endpoints struct {
 	Kubernetes string `json:"kubernetes"` // API server of the in-process cluster
 	Kubeconfig string `json:"kubeconfig"` // path of the file for helm and kubectl
 	CA         string `json:"ca"`         // path of the CA certificate that signed every cloud endpoint
+	TokenFile  string `json:"token_file"` // path of the file with the portal's token for who runs the simulator
 	DataDir    string `json:"data_dir"`   // where state is
 	Temporary  bool   `json:"temporary"`  // whether the state is gone when the simulator stops
 	Domain     string `json:"domain"`     // parent of the host names

@@ -28,7 +28,7 @@ func Example() {
 	}()
 	err = s.WaitReady(up)
 	if err == nil {
-		err = rehearse(ctx, &api.Client{BaseURL: s.Endpoints().Portal})
+		err = rehearse(ctx, s.Client())
 	}
 	stop()
 	if err := errors.Join(err, <-served, s.Close()); err != nil {

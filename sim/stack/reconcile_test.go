@@ -107,7 +107,7 @@ func portalAlone(t *testing.T, dir string, act func(*api.Client)) {
 		t.Fatal(err)
 	}
 	p, err := portal.Open(t.Context(), portal.Options{
-		Path: filepath.Join(dir, "portal.db"), Listener: ln, Cloud: absent{}, Clock: clock.New(), Draw: draw.New(2), Log: slog.New(slog.DiscardHandler),
+		Path: filepath.Join(dir, "portal.db"), Listener: ln, Token: "t", Cloud: absent{}, Clock: clock.New(), Draw: draw.New(2), Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +115,7 @@ func portalAlone(t *testing.T, dir string, act func(*api.Client)) {
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() { served <- p.Serve(ctx) }()
-	act(&api.Client{BaseURL: p.URL()})
+	act(&api.Client{BaseURL: p.URL(), Token: "t"})
 	stop()
 	if err := errors.Join(<-served, p.Close()); err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/dpesim/dpesim/dpe/image"
 	"github.com/dpesim/dpesim/portal"
+	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/clock"
 	"github.com/dpesim/dpesim/sim/cluster"
@@ -45,6 +46,7 @@ type Stack struct {
 	clouds   *environments
 	cluster  *cluster.Cluster
 	portal   *portal.Portal
+	token    sim.Secret // of who runs the simulator, for the portal
 	httpPort string
 
 	reconciler *reconciler
@@ -157,6 +159,11 @@ func (s *Stack) openCluster(ctx context.Context) error {
 }
 
 func (s *Stack) openPortal(ctx context.Context) error {
+	token, err := s.dir.token()
+	if err != nil {
+		return err
+	}
+	s.token = token
 	plain, err := bind(s.config.HTTPAddr, s.last.HTTP, func(addr string) (net.Listener, error) {
 		return edge.ListenTCP(ctx, addr, "--http")
 	})
@@ -170,7 +177,7 @@ func (s *Stack) openPortal(ctx context.Context) error {
 	}
 	s.httpPort = portOf(plain.Addr())
 	s.portal, err = portal.Open(ctx, portal.Options{
-		Path: s.dir.join("portal.db"), Listener: plain, TLSListener: secure, TLS: s.ca.ServerTLS(host), Hosts: []string{host},
+		Path: s.dir.join("portal.db"), Token: s.token, Listener: plain, TLSListener: secure, TLS: s.ca.ServerTLS(host), Hosts: []string{host},
 		Cloud: cloud{s}, Clock: s.config.Clock, Bus: s.bus, Draw: s.draw, Faults: s.faults, Log: s.log(sim.PartPortal),
 	})
 	if err != nil {
@@ -204,6 +211,7 @@ func (s *Stack) describe() error {
 		Kubernetes: s.cluster.URL(),
 		Kubeconfig: s.dir.join("kubeconfig"),
 		CA:         s.dir.join("ca.pem"),
+		TokenFile:  s.dir.join(tokenFile),
 		DataDir:    s.dir.path,
 		Temporary:  s.dir.temporary,
 		Domain:     s.config.Domain,
@@ -267,6 +275,11 @@ func (s *Stack) Endpoints() Endpoints { return s.endpoints }
 
 // Path gives a path inside the data directory, for files that live as long as the simulator's state.
 func (s *Stack) Path(elem ...string) string { return s.dir.join(elem...) }
+
+// Client gives a client of the portal that acts as the trainer, who runs the simulator.
+func (s *Stack) Client() *api.Client {
+	return &api.Client{BaseURL: s.endpoints.Portal, Token: s.token}
+}
 
 // Bus gives the event log of the run.
 func (s *Stack) Bus() *event.Bus { return s.bus }

@@ -1,0 +1,192 @@
+package portal
+
+import (
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/portal/store"
+	"github.com/dpesim/dpesim/sim"
+)
+
+func (p *Portal) accountRoutes(r router) {
+	r.api(http.MethodGet, "/me", needUser, getMe)
+	r.api(http.MethodGet, "/users", needAdmin, p.getUsers)
+	r.api(http.MethodPost, "/users", needAdmin, p.postUser)
+	r.api(http.MethodDelete, "/users/:user", needAdmin, p.deleteUser)
+	r.api(http.MethodGet, "/tokens", needUser, p.getTokens)
+	r.api(http.MethodPost, "/tokens", needUser, p.postToken)
+	r.api(http.MethodDelete, "/tokens/:token", needUser, p.deleteToken)
+	r.api(http.MethodGet, "/audit", needAdmin, p.getAudit)
+}
+
+// getMe handles GET /me.
+func getMe(c echo.Context) error { return ok(c, identityOf(c.Request().Context()).Identity) }
+
+// getUsers handles GET /users.
+func (p *Portal) getUsers(c echo.Context) error {
+	ctx := c.Request().Context()
+	rows, err := p.store.Users(ctx, identityOf(ctx).scope())
+	if err != nil {
+		return fmt.Errorf("list users: %w", err)
+	}
+	out := make([]api.User, len(rows))
+	for i, u := range rows {
+		out[i] = u.User
+	}
+	return ok(c, out)
+}
+
+// userID is what people sign in with.
+var userID = regexp.MustCompile(`^[a-z][-a-z0-9]{1,31}$`)
+
+// postUser handles POST /users.
+func (p *Portal) postUser(c echo.Context) error {
+	var s api.UserSpec
+	if err := decode(c, &s); err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	name, err := checkName(s.Name)
+	if err != nil {
+		return err
+	}
+	if !userID.MatchString(s.ID) {
+		return sim.Errorf(sim.Invalid, "%.40q cannot be a user id", s.ID).WithHelp("use 2 to 32 of a-z, 0-9 and hyphens, beginning with a letter")
+	}
+	if s.Role == "" {
+		s.Role = api.RoleMember
+	}
+	if !slices.Contains(api.Roles(), s.Role) {
+		return sim.Errorf(sim.Invalid, "there is no role %.40q", string(s.Role)).WithHelp("the roles are %v", api.Roles())
+	}
+	hash, err := hashPassword(s.Password)
+	if err != nil {
+		return err
+	}
+	u, err := p.store.AddUser(ctx, store.User{Password: hash, User: api.User{ID: s.ID, Name: name, Organisation: identityOf(ctx).Organisation, Role: s.Role}})
+	if err != nil {
+		return fmt.Errorf("add user %s: %w", s.ID, err)
+	}
+	return c.JSON(http.StatusCreated, u.User)
+}
+
+// deleteUser handles DELETE /users/{user}.
+func (p *Portal) deleteUser(c echo.Context) error {
+	ctx, id := c.Request().Context(), c.Param("user")
+	if who := identityOf(ctx); id == who.ID {
+		return sim.Errorf(sim.Conflict, "you cannot remove yourself").WithHelp("ask another organisation admin")
+	}
+	if id == store.TrainerID {
+		return sim.Errorf(sim.Conflict, "the trainer runs the simulator and stays").WithHelp("remove others")
+	}
+	if err := p.store.RemoveUser(ctx, identityOf(ctx).Organisation, id); err != nil {
+		return fmt.Errorf("remove user: %w", err)
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// getTokens handles GET /tokens.
+func (p *Portal) getTokens(c echo.Context) error {
+	ctx := c.Request().Context()
+	out, err := p.store.Tokens(ctx, identityOf(ctx).ID)
+	if err != nil {
+		return fmt.Errorf("list API tokens: %w", err)
+	}
+	return ok(c, notNil(out))
+}
+
+// apiTokenLife is how long an API token is valid unless its maker says otherwise, in product time. It is our choice.
+const apiTokenLife = 90 * 24 * time.Hour
+
+// postToken handles POST /tokens.
+func (p *Portal) postToken(c echo.Context) error {
+	var s api.TokenSpec
+	if err := decode(c, &s); err != nil {
+		return err
+	}
+	t, err := p.addToken(c, s)
+	if err != nil {
+		return err
+	}
+	noStore(c)
+	return c.JSON(http.StatusCreated, t.Revealed())
+}
+
+func (p *Portal) addToken(c echo.Context, s api.TokenSpec) (api.NewToken, error) {
+	ctx := c.Request().Context()
+	name, err := checkName(s.Name)
+	if err != nil {
+		return api.NewToken{}, err
+	}
+	if len(s.Scopes) == 0 {
+		return api.NewToken{}, sim.Errorf(sim.Invalid, "an API token without a scope is good for nothing").WithHelp("the scopes are %v", api.Scopes())
+	}
+	who := identityOf(ctx)
+	for _, x := range s.Scopes {
+		if !slices.Contains(api.Scopes(), x) {
+			return api.NewToken{}, sim.Errorf(sim.Invalid, "there is no scope %.40q", string(x)).WithHelp("the scopes are %v", api.Scopes())
+		}
+		if !slices.Contains(who.Scopes, x) { // a token cannot make a mightier one
+			return api.NewToken{}, sim.Errorf(sim.Forbidden, "%s has no scope %q to give", who.Via, string(x)).WithHelp("sign in and make the token there")
+		}
+	}
+	now := p.opts.Clock.Now()
+	if s.Expires.IsZero() {
+		s.Expires = now.Add(apiTokenLife)
+	}
+	if !s.Expires.After(now) {
+		return api.NewToken{}, sim.Errorf(sim.Invalid, "the API token would have expired already").WithHelp("give a time after %s, the simulator's now", now.Format(time.RFC3339))
+	}
+	slices.Sort(s.Scopes)
+	secret := sim.Secret("dpesim_" + rand.Text())
+	t, err := p.store.AddToken(ctx, who.ID, digest(secret.Reveal()), api.Token{ID: rand.Text()[:10], Name: name, Scopes: slices.Compact(s.Scopes), Expires: s.Expires})
+	if err != nil {
+		return api.NewToken{}, fmt.Errorf("add API token: %w", err)
+	}
+	return api.NewToken{Token: t, Secret: secret}, nil
+}
+
+// deleteToken handles DELETE /tokens/{token}.
+func (p *Portal) deleteToken(c echo.Context) error {
+	ctx := c.Request().Context()
+	if err := p.store.RemoveToken(ctx, identityOf(ctx).ID, c.Param("token")); err != nil {
+		return fmt.Errorf("remove API token: %w", err)
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// How many audit entries one answer has.
+const (
+	auditDefault = 100
+	auditMost    = 1000
+)
+
+// getAudit handles GET /audit.
+func (p *Portal) getAudit(c echo.Context) error {
+	f := api.AuditFilter{Environment: sim.EnvironmentID(c.QueryParam("environment")), Limit: auditDefault}
+	for name, to := range map[string]func(int64){"before": func(n int64) { f.Before = n }, "limit": func(n int64) { f.Limit = int(min(n, auditMost)) }} {
+		s := c.QueryParam(name)
+		if s == "" {
+			continue
+		}
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil || n < 1 {
+			return sim.Errorf(sim.Invalid, "%s cannot be %.20q", name, s).WithHelp("give a whole number from 1")
+		}
+		to(n)
+	}
+	ctx := c.Request().Context()
+	out, err := p.store.Audit(ctx, identityOf(ctx).scope(), f)
+	if err != nil {
+		return fmt.Errorf("read the audit log: %w", err)
+	}
+	return ok(c, notNil(out))
+}
