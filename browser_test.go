@@ -26,6 +26,7 @@ func TestPortalInABrowser(t *testing.T) {
 
 	browser.do("create an environment",
 		chromedp.Navigate(base),
+		chromedp.Click(`button[value="ada"]`),
 		chromedp.Click(`a[href="/environments/new"]`),
 		chromedp.SendKeys(`input[name="name"]`, "Acme"),
 		chromedp.SetValue(`select[name="release"]`, "15.1.0"),

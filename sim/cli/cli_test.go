@@ -351,7 +351,13 @@ func TestFlagsGoBeforeTheEnvironment(t *testing.T) {
 	w.ok("environment", "list", "--server", s.Endpoints().Portal)
 	w.env["DPESIM_SERVER"] = s.Endpoints().Portal
 	w.env["DPESIM_ENDPOINTS"] = "none.json"
+	w.fails(1, []string{"nobody is signed in"}, "environment", "list")
+	w.env["DPESIM_TOKEN"] = "wrong"
+	w.fails(1, []string{"no such API token"}, "environment", "list")
+	w.env["DPESIM_TOKEN_FILE"] = s.Endpoints().TokenFile
 	w.ok("environment", "list")
+	w.fails(1, []string{"Mia Member may not do this"}, "environment", "create", "Prod", "--as", "mia")
+	w.fails(1, []string{"nowhere.txt"}, "environment", "list", "--token-file", "nowhere.txt")
 	w.fails(1, []string{"cannot be reached"}, "environment", "list", "--endpoints-file", file, "--server", nobody)
 }
 

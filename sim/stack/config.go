@@ -66,9 +66,9 @@ func (c *Config) check() error {
 			return sim.Errorf(sim.Invalid, "%q is not an address", a.addr).WithHelp("use HOST:PORT, for example localhost:0 (%s)", a.flag)
 		}
 		if !loopback(host) {
-			// There are no accounts yet: whoever reaches the portal may do everything.
+			// Whoever reaches the portal may pick a demo user.
 			return sim.Errorf(sim.Invalid, "%s is not a loopback address", a.addr).
-				WithHelp("dpesim has no accounts yet and listens on this machine only; use localhost (%s)", a.flag)
+				WithHelp("dpesim has demo users that anybody may pick, so it listens on this machine only; use localhost (%s)", a.flag)
 		}
 	}
 	return nil
