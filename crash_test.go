@@ -77,7 +77,7 @@ func digest(s string) string {
 	return hex.EncodeToString(d[:])
 }
 
-func decode[T any](t *testing.T, s string) T {
+func decode[T any](t testing.TB, s string) T {
 	t.Helper()
 	var v T
 	if err := json.Unmarshal([]byte(s), &v); err != nil {

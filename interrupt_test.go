@@ -97,7 +97,7 @@ func TestInterruptedDemoLeavesNothing(t *testing.T) {
 }
 
 // until waits for half a minute at most until holds does.
-func until(t *testing.T, what string, holds func() bool) {
+func until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {

@@ -20,6 +20,9 @@ const (
 	namespace   = "dpe"
 )
 
+// mirrorTrust is helm's flag for the CA of the operator's own registry, if there is need for it: one word in every shell.
+const mirrorTrust = ` ${MIRROR_CA:+"--ca-file=$MIRROR_CA"}`
+
 // commands gives the installation commands of a DPE, in every variant. They hold no secret: those are in the files that
 // they read. They work with Helm 3.13 and newer and with Helm 4, in any POSIX shell.
 func commands(d store.DPE, at api.Endpoints) api.Commands {
@@ -56,26 +59,27 @@ func targetOf(v api.Variant, d store.DPE, at api.Endpoints) target {
 			title:       "Mirrored registry",
 			explanation: "Chart and images are copied into a registry of your own; the cluster needs no way to the vendor's.",
 			prepare: []api.Command{{
-				Title:       "Name your registry",
-				Explanation: "Set MIRROR first, to the host of your registry, for example with: export MIRROR=registry.example.com. Log in to it as it asks you to.",
-				Command:     `: "${MIRROR:?set it to the host of your registry}"`,
+				Title: "Name your registry",
+				Explanation: "Set MIRROR first, to the host of your registry, for example with: export MIRROR=registry.example.com. Log in to it as it asks you to. " +
+					"If this machine does not trust its certificate, set MIRROR_CA to the file in this folder (PEM) that has its CA.",
+				Command: `: "${MIRROR:?set it to the host of your registry}"`,
 			}},
 			mirror: []api.Command{
 				{
 					Title:       "Copy the chart",
 					Explanation: "Pulls the chart and pushes it to your registry.",
-					Command: fmt.Sprintf(`helm pull %s --version %s --ca-file %s && helm push %s-%s.tgz "oci://$MIRROR/charts"`,
-						vendor, d.Release, caFile, chart.Name, d.Release),
+					Command: fmt.Sprintf(`helm pull %s --version %s --ca-file %s && helm push %s-%s.tgz "oci://$MIRROR/charts"%s`,
+						vendor, d.Release, caFile, chart.Name, d.Release, mirrorTrust),
 				},
 				{
 					Title:       "Copy the images",
-					Explanation: "With crane, for all platforms. The variable makes it trust " + caFile + " beside the system's certificates; the real cloud needs it not.",
+					Explanation: "With crane, for all platforms. The variable makes it trust the certificates in this folder beside the system's; the real cloud needs it not.",
 					Command: fmt.Sprintf(`crane auth login %s --username %s --password-stdin < %s && SSL_CERT_DIR=. crane copy %s/images/dpe:%s "$MIRROR/images/dpe:%s"`,
 						at.Registry, d.RegistryUser, tokenFile, at.Registry, d.Release, d.Release),
 				},
 			},
 			chart: `"oci://$MIRROR/charts/` + chart.Name + `"`, trust: caFile, flags: ` --set global.registry="$MIRROR"`,
-			images: " If your registry asks the nodes for a login, make a pull secret in the namespace and add: --set 'imagePullSecrets[0].name=NAME'.",
+			images: " The nodes' container runtime must trust your registry's CA: that is set up on the nodes. If your registry asks the nodes for a login, make a pull secret in the namespace and add: --set 'imagePullSecrets[0].name=NAME'.",
 		}
 	case api.VariantPrivateCA:
 		return target{
@@ -104,7 +108,9 @@ func targetOf(v api.Variant, d store.DPE, at api.Endpoints) target {
 func installation(v api.Variant, d store.DPE, at api.Endpoints) api.Installation {
 	t := targetOf(v, d, at)
 	render := fmt.Sprintf("%s %s --version %s --namespace %s -f %s%s", d.Label, t.chart, d.Release, namespace, valuesFile, t.flags)
-	if v != api.VariantMirror {
+	if v == api.VariantMirror {
+		render += mirrorTrust
+	} else {
 		render += " --ca-file " + t.trust
 	}
 	login := api.Command{

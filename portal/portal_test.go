@@ -177,8 +177,8 @@ func TestDPEIsAddedWithWhatItNeeds(t *testing.T) {
 	}
 	mirror, own := must(cmds.Variant(api.VariantMirror))(t), must(cmds.Variant(api.VariantPrivateCA))(t)
 	for got, want := range map[string]string{
-		mirror.Install[0].Command: `"oci://$MIRROR/charts/dpe" --version 15.1.0 --namespace dpe -f values.yaml --set global.registry="$MIRROR" --create-namespace`,
-		mirror.Prepare[2].Command: `helm push dpe-15.1.0.tgz "oci://$MIRROR/charts"`,
+		mirror.Install[0].Command: `"oci://$MIRROR/charts/dpe" --version 15.1.0 --namespace dpe -f values.yaml --set global.registry="$MIRROR" ${MIRROR_CA:+"--ca-file=$MIRROR_CA"} --create-namespace`,
+		mirror.Prepare[2].Command: `helm push dpe-15.1.0.tgz "oci://$MIRROR/charts" ${MIRROR_CA:+"--ca-file=$MIRROR_CA"}`,
 		mirror.Prepare[3].Command: `crane copy localhost:8443/images/dpe:15.1.0 "$MIRROR/images/dpe:15.1.0"`,
 		own.Prepare[0].Command:    "cat ca.pem corporate-ca.pem > trusted-ca.pem",
 		own.Diff[0].Command:       "--set-file extraCaCertificates.corporate=corporate-ca.pem --ca-file trusted-ca.pem --skip-tests | kubectl diff --namespace dpe -f -",

@@ -36,6 +36,7 @@ func (f *stackFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.config.DataDir, "data", "", "directory that keeps the state (default: a temporary one)")
 	fl.StringArrayVar(&f.config.ImageBinaries, "image-binary", nil, "dpesim program for Linux to make the engine's image of, beside the running one; may be repeated, one for each architecture")
 	fl.Var(&nodesFlag{&f.config.Nodes}, "nodes", "nodes of the cluster: a number, or number x CPU, memory, disk as 2x4cpu,16Gi,500Gi; join different ones by + (default 3)")
+	fl.StringArrayVar(&f.config.NodeCAs, "node-ca", nil, "file with certificates (PEM) that the nodes trust when they pull images, as of a registry of your own; may be repeated")
 	fl.StringVar(&f.log, "log", "warn", "log level on stderr: debug, info, warn or error")
 }
 
@@ -61,6 +62,9 @@ func (f *stackFlags) open(ctx context.Context, a *app) (*stack.Stack, error) {
 	}
 	for i, path := range f.config.ImageBinaries {
 		f.config.ImageBinaries[i] = a.path(path)
+	}
+	for i, path := range f.config.NodeCAs {
+		f.config.NodeCAs[i] = a.path(path)
 	}
 	return stack.Open(ctx, f.config)
 }

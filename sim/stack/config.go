@@ -26,8 +26,9 @@ type Config struct {
 
 	ImageBinaries []string // dpesim programs for Linux that the engine's image is made of, beside the running one
 
-	Nodes  []cluster.Node // of the in-process cluster; nil: its default
-	Source netip.Addr     // public address of the customer's egress, as the cloud sees it
+	Nodes   []cluster.Node // of the in-process cluster; nil: its default
+	NodeCAs []string       // PEM files of authorities that the nodes trust when they pull, beside the cloud's and the system's
+	Source  netip.Addr     // public address of the customer's egress, as the cloud sees it
 
 	Clock *clock.Clock // nil: real time
 	Log   *slog.Logger // nil: silent

@@ -4,6 +4,7 @@ package stack
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -147,15 +148,35 @@ func (s *Stack) openCluster(ctx context.Context) error {
 		}
 		dir = d
 	}
-	var err error
+	trust, err := s.nodeTrust()
+	if err != nil {
+		return err
+	}
 	s.cluster, err = cluster.Open(ctx, cluster.Options{
-		Addr: s.config.ClusterAddr, Dir: dir, Nodes: s.config.Nodes, Runtime: engines{s}, Dial: s.egress.DialContext, Trust: s.ca.Pool(),
+		Addr: s.config.ClusterAddr, Dir: dir, Nodes: s.config.Nodes, Runtime: engines{s}, Dial: s.egress.DialContext, Trust: trust,
 		Clock: s.config.Clock, Bus: s.bus, Draw: s.draw, Faults: s.faults, Log: s.log(sim.PartCluster),
 	})
 	if err != nil {
 		return err
 	}
 	return s.group.Add(life.Service{Name: "cluster", Serve: s.cluster.Serve, Close: s.cluster.Close})
+}
+
+// nodeTrust is what the nodes trust when they pull: the cloud's CA, and those of the organisation's own registries. It
+// returns Invalid for a file without certificates.
+func (s *Stack) nodeTrust() (*x509.CertPool, error) {
+	pool := s.ca.Pool()
+	for _, path := range s.config.NodeCAs {
+		pem, err := os.ReadFile(path)
+		if err != nil {
+			return nil, sim.Errorf(sim.Invalid, "the certificates that nodes trust cannot be read: %s", err).WithHelp("name a file with the certificates of your registry's CA, in PEM (--node-ca)")
+		}
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, sim.Errorf(sim.Invalid, "%s has no certificate that the nodes could trust", path).
+				WithHelp("name a file with the certificates of your registry's CA, in PEM (--node-ca)")
+		}
+	}
+	return pool, nil
 }
 
 func (s *Stack) openPortal(ctx context.Context) error {

@@ -237,16 +237,18 @@ func TestDamagedPortsFileIsExplained(t *testing.T) {
 func TestWhatCannotWorkIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*stack.Config){
-		"portal for everybody":   func(c *stack.Config) { c.HTTPAddr = "0.0.0.0:0" },
-		"edge for everybody":     func(c *stack.Config) { c.TLSAddr = ":0" },
-		"proxy for everybody":    func(c *stack.Config) { c.ProxyAddr = "0.0.0.0:0" },
-		"no port":                func(c *stack.Config) { c.TLSAddr = "localhost" },
-		"empty domain":           func(c *stack.Config) { c.Domain = "" },
-		"upper-case domain":      func(c *stack.Config) { c.Domain = "Example.test" },
-		"domain with a slash":    func(c *stack.Config) { c.Domain = "a/b" },
-		"domain, empty label":    func(c *stack.Config) { c.Domain = "a..b" },
-		"domain, leading hyphen": func(c *stack.Config) { c.Domain = "-a.b" },
-		"no source address":      func(c *stack.Config) { c.Source = netip.Addr{} },
+		"portal for everybody":    func(c *stack.Config) { c.HTTPAddr = "0.0.0.0:0" },
+		"edge for everybody":      func(c *stack.Config) { c.TLSAddr = ":0" },
+		"proxy for everybody":     func(c *stack.Config) { c.ProxyAddr = "0.0.0.0:0" },
+		"no port":                 func(c *stack.Config) { c.TLSAddr = "localhost" },
+		"empty domain":            func(c *stack.Config) { c.Domain = "" },
+		"upper-case domain":       func(c *stack.Config) { c.Domain = "Example.test" },
+		"domain with a slash":     func(c *stack.Config) { c.Domain = "a/b" },
+		"domain, empty label":     func(c *stack.Config) { c.Domain = "a..b" },
+		"domain, leading hyphen":  func(c *stack.Config) { c.Domain = "-a.b" },
+		"node CA without one":     func(c *stack.Config) { c.NodeCAs = []string{"stack_test.go"} },
+		"node CA that is no file": func(c *stack.Config) { c.NodeCAs = []string{"none.pem"} },
+		"no source address":       func(c *stack.Config) { c.Source = netip.Addr{} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
