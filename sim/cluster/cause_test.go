@@ -47,7 +47,8 @@ func TestCausesChainFromTheRolloutToItsPods(t *testing.T) {
 	r.create(t, deployment("web", "v1", 2, 1, 0))
 	complete := r.told(t, 0, "deployment complete", nil)
 	up := []string{"pod ready", "container started", "pod started", "pod scheduled", "pod created", "deployment scaled"}
-	if diff := cmp.Diff(append([]string{"deployment complete", "replicas ready"}, up...), r.chain(complete)); diff != "" {
+	install := append(slices.Clone(up), "object created")
+	if diff := cmp.Diff(append([]string{"deployment complete", "replicas ready"}, install...), r.chain(complete)); diff != "" {
 		t.Errorf("chain of the install (-want +got):\n%s", diff)
 	}
 	for _, c := range r.app.containers() {
@@ -57,17 +58,21 @@ func TestCausesChainFromTheRolloutToItsPods(t *testing.T) {
 		}
 	}
 
-	// An upgrade: its first step is a person's, the others follow from what the pods do.
+	// An upgrade: its first step follows from what a person did, the others from what the pods do.
 	d := r.get(t, "web")
 	d.Spec.Template.Spec.Containers[0].Image = "app:v2"
 	if _, err := r.AppsV1().Deployments("default").Update(t.Context(), d, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	first := r.told(t, complete.Seq, "deployment scaled", nil)
-	if first.Cause != 0 {
-		t.Errorf("the upgrade was caused by %v", r.chain(first))
+	if diff := cmp.Diff([]string{"deployment scaled", "object changed"}, r.chain(first)); diff != "" {
+		t.Errorf("chain of the upgrade's first step (-want +got):\n%s", diff)
+	}
+	if act := r.bus.Since(0)[first.Cause-1]; act.Detail["user"] != "operator" || act.Detail["deployment"] != "web" || act.Detail["verb"] != "update" {
+		t.Errorf("it was told as %+v", act)
 	}
 	r.told(t, first.Seq, "deployment complete", nil)
+	up = append(up, "object changed")
 	down := r.told(t, first.Seq, "deployment scaled", nil)
 	if diff := cmp.Diff(append([]string{"deployment scaled", "replicas ready"}, up...), r.chain(down)); diff != "" {
 		t.Errorf("chain of the second step (-want +got):\n%s", diff)
@@ -79,8 +84,8 @@ func TestCausesChainFromTheRolloutToItsPods(t *testing.T) {
 	}
 }
 
-// Who deletes a pod by hand is not known, and the scaling of long ago is not blamed for it.
-func TestAPersonsDeletionHasNoCause(t *testing.T) {
+// Who deletes a pod by hand is known, and the scaling of long ago is not blamed for it.
+func TestAPersonsDeletionIsTheCauseOfWhatFollows(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	r.create(t, deployment("web", "v1", 1, 1, 0))
@@ -89,8 +94,8 @@ func TestAPersonsDeletionHasNoCause(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, want := range map[string][]string{
-		"pod created": {"pod created"},
-		"pod deleted": {"pod deleted", "container exited"},
+		"pod created": {"pod created", "object deleted"},
+		"pod deleted": {"pod deleted", "container exited", "object deleted"},
 	} {
 		if diff := cmp.Diff(want, r.chain(r.told(t, complete.Seq, what, nil))); diff != "" {
 			t.Errorf("chain of %q (-want +got):\n%s", what, diff)
@@ -106,6 +111,7 @@ func TestARestartIsCausedByTheExit(t *testing.T) {
 	again := r.told(t, exit.Seq, "container started", nil)
 	want := []string{
 		"container started", "container exited", "container started", "pod started", "pod scheduled", "pod created", "deployment scaled",
+		"object created",
 	}
 	if diff := cmp.Diff(want, r.chain(again)); diff != "" {
 		t.Errorf("chain of the second run (-want +got):\n%s", diff)

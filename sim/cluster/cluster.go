@@ -75,7 +75,7 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Dir != "" {
 		apiDir, nodeDir = filepath.Join(o.Dir, "api"), filepath.Join(o.Dir, "node")
 	}
-	server, err := api.Open(ctx, api.Options{Addr: o.Addr, Dir: apiDir, Clock: o.Clock, Draw: o.Draw, Log: o.Log, Logs: logs})
+	server, err := api.Open(ctx, api.Options{Addr: o.Addr, Dir: apiDir, Clock: o.Clock, Draw: o.Draw, Bus: o.Bus, Acts: steps.Acts, Log: o.Log, Logs: logs})
 	if err != nil {
 		return nil, fmt.Errorf("open the API server: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -32,7 +33,10 @@ func TestNodeThatLosesItsPowerTakesItsPodsDownAndBringsThemBack(t *testing.T) {
 	r.until(t, "ready", func() bool { return ready(r.pod(t, "web")) })
 	before := r.status(t, "web")
 	r.power(t, "one", false)
-	lost := r.told(t, 0, "node lost", map[string]string{"node": "one"})
+	lost := r.told(t, 0, "node stopped", map[string]string{"node": "one"})
+	if diff := cmp.Diff([]string{"node stopped", "object changed"}, r.chain(lost)); diff != "" {
+		t.Errorf("chain of the stop (-want +got):\n%s", diff)
+	}
 	exit := r.told(t, lost.Seq, "container exited", map[string]string{"pod": "web", "exit_code": "137"})
 	if exit.Cause != lost.Seq {
 		t.Errorf("the exit was caused by %d, want %d", exit.Cause, lost.Seq)

@@ -105,6 +105,7 @@ func TestCausesChainThroughTheWholeSimulator(t *testing.T) {
 	install(t, s, d)
 	want := []string{
 		"dpe status changed", "engine connected", "container started", "pod started", "pod scheduled", "pod created", "deployment scaled",
+		"helm install started",
 	}
 	if diff := cmp.Diff(want, chain(s, await(t, s, "dpe status changed", "to", "connected"))); diff != "" {
 		t.Errorf("chain of the connection (-want +got):\n%s", diff)

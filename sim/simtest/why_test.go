@@ -53,7 +53,7 @@ func TestWhyAPodIsPending(t *testing.T) {
 	installBy(t, s, d, kube.HookOnlyStrategy)
 	e := await(t, s, "pod unschedulable", "namespace", "dpe")
 	const reason = "0/1 nodes are available: 1 Insufficient memory."
-	says := []string{"pod unschedulable: " + reason, "pod unschedulable: " + reason, "pod created", "deployment scaled", "make room"}
+	says := []string{"pod unschedulable: " + reason, "pod unschedulable: " + reason, "pod created", "deployment scaled", "operator ran helm install of edge-eu: helm install started (", "revision=1", "make room"}
 	explained(t, s, "pod/"+e.Detail["pod"], says...)
 	explained(t, s, "dpe/edge-eu", append([]string{"dpe/acme/edge-eu: DPE isn't connected yet"}, says...)...)
 }
@@ -69,7 +69,7 @@ func TestWhyARemovedDPEIsRefused(t *testing.T) {
 	install(t, s, d)
 	pod := await(t, s, "pod ready", "namespace", "dpe").Detail["pod"]
 	await(t, s, "dpe status changed", "to", "connected")
-	explained(t, s, "dpe/edge-eu", "DPE is connected successfully (1 of 1 replicas connected)", "dpe status changed", "engine connected", "container started", "deployment scaled", "nothing: it works")
+	explained(t, s, "dpe/edge-eu", "DPE is connected successfully (1 of 1 replicas connected)", "dpe status changed", "engine connected", "container started", "deployment scaled", "operator ran helm install of edge-eu", "nothing: it works")
 
 	if err := s.API.RemoveDPE(t.Context(), env.ID, d.Label); err != nil {
 		t.Fatal(err)

@@ -67,9 +67,12 @@ func (l *log) chain(e sim.Event) Chain {
 
 func step(e sim.Event) Step { return Step{e, Text(e)} }
 
-// Text says an event in one line: what, why if that was told, and the other details in brackets.
+// Text says an event in one line: who did it if a person did, what, why if that was told, and the other details in brackets.
 func Text(e sim.Event) string {
 	var b strings.Builder
+	if person(e) {
+		b.WriteString(oneLine(did(e)) + ": ")
+	}
 	b.WriteString(e.What)
 	said := ""
 	for _, k := range []string{"message", "reason"} {
@@ -80,7 +83,7 @@ func Text(e sim.Event) string {
 	}
 	var rest []string
 	for _, k := range slices.Sorted(maps.Keys(e.Detail)) {
-		if k != said && e.Detail[k] != "" {
+		if k != said && e.Detail[k] != "" && !(person(e) && told(k)) {
 			rest = append(rest, k+"="+oneLine(e.Detail[k]))
 		}
 	}
@@ -155,7 +158,7 @@ func relations() []relation {
 		}},
 		{"what happened to the nodes", what("pod unschedulable"), func(l *log, e sim.Event) (sim.Event, bool) {
 			return l.newest(0, e.Seq, func(x sim.Event) bool {
-				return x.Part == sim.PartCluster && strings.HasPrefix(x.What, "node ") && x.What != "node ready"
+				return x.Part == sim.PartCluster && strings.HasPrefix(x.What, "node ") && x.What != "node ready" && x.What != "node started"
 			})
 		}},
 		{"the pod that it replaces", what("pod created"), func(l *log, e sim.Event) (sim.Event, bool) {
@@ -176,7 +179,7 @@ func what(names ...string) func(sim.Event) bool {
 
 // refusal tells whether e says that somebody was not let in.
 func refusal(e sim.Event) bool {
-	return strings.Contains(e.What, "refused") && e.What != "event refused"
+	return strings.Contains(e.What, "refused") && e.What != "event refused" && e.What != writeRefused
 }
 
 // concerns tells whether a refusal is one of the DPE: it says so, or by the user name that it was tried with.

@@ -74,14 +74,15 @@ func (s subject) shows(e sim.Event) bool {
 	if !ok || x != s {
 		return false
 	}
+	if strings.HasPrefix(e.What, "object ") && e.What != "object deleted" || e.What == writeRefused {
+		return false
+	}
 	switch s.kind {
-	case kindPod:
-		return !strings.HasPrefix(e.What, "object ") || e.What == "object deleted"
 	case kindNode:
 		return e.Detail["pod"] == ""
 	case kindRelease:
 		return strings.HasPrefix(e.What, "helm ")
-	case kindJob, kindDPE, kindDeployment:
+	case kindPod, kindJob, kindDPE, kindDeployment:
 	}
 	return true
 }
@@ -175,7 +176,7 @@ func (l *log) newestPod(label sim.Label) (sim.Event, bool) {
 }
 
 func isPodOf(e sim.Event, label sim.Label) bool {
-	return e.Part == sim.PartCluster && e.DPE == label && e.Detail["pod"] != "" && !strings.HasPrefix(e.What, "object ")
+	return e.Part == sim.PartCluster && e.DPE == label && e.Detail["pod"] != "" && !strings.HasPrefix(e.What, "object ") && e.What != writeRefused
 }
 
 // podTrouble gives the newest sign of trouble after the event with Seq after, of a pod of the DPE that is there and whose

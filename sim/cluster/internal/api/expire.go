@@ -41,7 +41,7 @@ func (s *store) expire(now time.Time) error {
 		if err := s.UpdateObject(last, rev); err != nil {
 			return err
 		}
-		s.commitLocked(key, rev, cur, nil)
+		s.commitLocked(s.stop, key, rev, cur, nil)
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func newHandler(reg *registry, addr string) (http.Handler, error) {
 	installOpenAPI(mux, container, reg)
 	mux.Handle("/", reg.notFound())
 
-	h := authorized(mux, reg.authorizer, reg.types)
+	h := newWitness(reg.options.Bus, reg.options.Acts, reg.types.codecs.UniversalDeserializer()).witnessed(authorized(mux, reg.authorizer, reg.types))
 	return prepared(impersonated(h, reg.authorizer, reg.types), reg.options.Clock), nil
 }
 

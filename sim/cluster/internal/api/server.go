@@ -17,10 +17,12 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/dpesim/dpesim/sim/clock"
+	"github.com/dpesim/dpesim/sim/cluster/internal/trail"
 	"github.com/dpesim/dpesim/sim/draw"
+	"github.com/dpesim/dpesim/sim/event"
 )
 
-// Options say how a server is opened. All but Addr, Dir and Logs are required.
+// Options say how a server is opened. All but Addr, Dir, Bus, Acts and Logs are required.
 type Options struct {
 	// Addr is where to listen, "127.0.0.1:0" if empty. With port 0 the port of the last run in Dir is tried first, so
 	// that kubeconfigs stay good.
@@ -30,6 +32,9 @@ type Options struct {
 	Clock *clock.Clock
 	Draw  *draw.Source
 	Log   *slog.Logger
+	// Bus is told what people do, Acts remembers it for those who act upon it; either may be nil.
+	Bus  *event.Bus
+	Acts *trail.Acts
 	// Logs opens the logs of containers; nil: pods/log is not served.
 	Logs LogSource
 }

@@ -28,6 +28,7 @@ type store struct {
 	*ledger
 	storage.APIObjectVersioner
 
+	plural  string // of the resource
 	newFunc func() runtime.Object
 	stamp   stamper
 	kept    bool    // in the journal, if there is one
@@ -43,9 +44,9 @@ type store struct {
 
 var _ storage.Interface = (*store)(nil)
 
-func newStore(l *ledger, kept bool, newFunc func() runtime.Object, c *clock.Clock) *store {
+func newStore(l *ledger, plural string, kept bool, newFunc func() runtime.Object, c *clock.Clock) *store {
 	return &store{
-		ledger: l, kept: kept, newFunc: newFunc, stamp: stamper{c}, dropped: l.rev,
+		ledger: l, plural: plural, kept: kept, newFunc: newFunc, stamp: stamper{c}, dropped: l.rev,
 		objects: map[string]runtime.Object{}, watched: map[*watcher]struct{}{},
 	}
 }
@@ -84,9 +85,10 @@ func (s *store) putLocked(key string, o runtime.Object) {
 	s.objects[key] = o
 }
 
-// commitLocked makes next the object at key. The caller waits for the batch, without the lock, before it answers.
-func (s *store) commitLocked(key string, rev uint64, prev, next runtime.Object) *batch {
+// commitLocked makes next the object at key, for the request of ctx. The caller waits for the batch, without the lock, before it answers.
+func (s *store) commitLocked(ctx context.Context, key string, rev uint64, prev, next runtime.Object) *batch {
 	c := change{rev: rev, key: key, prev: prev, next: next}
+	committed(ctx, s.plural, prev, next)
 	s.putLocked(key, next)
 	s.expiry.noteLocked(key, next != nil, s.stamp.clock.Now())
 	s.past = append(s.past, c)
@@ -118,7 +120,7 @@ func (s *store) unsafeLocked() *batch {
 }
 
 // Create adds obj at key.
-func (s *store) Create(_ context.Context, key string, obj, out runtime.Object, _ uint64) error {
+func (s *store) Create(ctx context.Context, key string, obj, out runtime.Object, _ uint64) error {
 	o := bare(obj)
 	if err := errors.Join(s.PrepareObjectForStorage(o), s.stamp.created(o)); err != nil {
 		return err
@@ -137,7 +139,7 @@ func (s *store) Create(_ context.Context, key string, obj, out runtime.Object, _
 		s.mu.Unlock()
 		return err
 	}
-	b := s.commitLocked(key, rev, nil, o)
+	b := s.commitLocked(ctx, key, rev, nil, o)
 	s.mu.Unlock()
 	return s.answer(b, o, out)
 }
@@ -207,14 +209,14 @@ func (s *store) Delete(ctx context.Context, key string, out runtime.Object, pre 
 			s.mu.Unlock()
 			return err
 		}
-		b = s.commitLocked(key, rev, cur, nil)
+		b = s.commitLocked(ctx, key, rev, cur, nil)
 		s.mu.Unlock()
 		return s.answer(b, last, out)
 	}
 }
 
 // GuaranteedUpdate applies try to the object at key until nobody else has changed it meanwhile.
-func (s *store) GuaranteedUpdate(_ context.Context, key string, out runtime.Object, ignoreNotFound bool,
+func (s *store) GuaranteedUpdate(ctx context.Context, key string, out runtime.Object, ignoreNotFound bool,
 	pre *storage.Preconditions, try storage.UpdateFunc, _ runtime.Object,
 ) error {
 	for {
@@ -242,7 +244,7 @@ func (s *store) GuaranteedUpdate(_ context.Context, key string, out runtime.Obje
 			s.mu.Unlock()
 			return err
 		}
-		b = s.commitLocked(key, rev, cur, next)
+		b = s.commitLocked(ctx, key, rev, cur, next)
 		s.mu.Unlock()
 		return s.answer(b, next, out)
 	}

@@ -40,7 +40,7 @@ func openStore(ctx context.Context, dir string) (s *store, shut func() error, er
 		stop()
 		return nil, nil, err
 	}
-	s = newStore(l, true, func() runtime.Object { return &corev1.ConfigMap{} }, o.Clock)
+	s = newStore(l, "configmaps", true, func() runtime.Object { return &corev1.ConfigMap{} }, o.Clock)
 	for _, r := range rows {
 		if err := s.load(r); err != nil {
 			stop()

@@ -78,6 +78,9 @@ func (c *collector) judge(ctx context.Context, i *item) error {
 	if len(solid) > 0 {
 		return c.reown(ctx, i, solid)
 	}
+	for _, r := range gone {
+		c.trail.Acts.Inherit(i.meta.GetUID(), r.UID)
+	}
 	policy := metav1.DeletePropagationBackground
 	switch {
 	case slices.Contains(i.meta.GetFinalizers(), metav1.FinalizerOrphanDependents):
@@ -155,6 +158,7 @@ func (c *collector) deleteDependent(ctx context.Context, d *item, owner types.UI
 	if rest := without(d.meta.GetOwnerReferences(), owner); len(rest) > 0 {
 		return c.reown(ctx, d, rest)
 	}
+	c.trail.Acts.Inherit(d.meta.GetUID(), owner)
 	if len(c.inventory.dependents(d.meta.GetUID())) > 0 {
 		return c.delete(ctx, d, metav1.DeletePropagationForeground)
 	}

@@ -134,7 +134,9 @@ func (c *deployments) read(ctx context.Context, d *appsv1.Deployment) (*rollout,
 		r.old = append(r.old, s)
 	}
 	slices.SortStableFunc(r.old, func(a, b *appsv1.ReplicaSet) int { return revisionOf(a) - revisionOf(b) })
-	if d.Generation == d.Status.ObservedGeneration {
+	if d.Generation != d.Status.ObservedGeneration {
+		r.cause = c.trail.Acts.Change(d.UID, d.Generation)
+	} else {
 		c.trail.Lock()
 		defer c.trail.Unlock()
 		for _, s := range r.all() {

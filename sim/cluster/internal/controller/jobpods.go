@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -109,7 +110,7 @@ func (c *jobs) releaseOrphans(ctx context.Context, name cache.ObjectName, now *b
 // manage makes the pods that j lacks or deletes those that it does not need, and gives the active ones as they then are.
 // The trail must be locked.
 func (c *jobs) manage(ctx context.Context, j *batchv1.Job, all, live []*corev1.Pod, stop bool) ([]*corev1.Pod, error) {
-	o, cause := c.owner(j), c.lastTurn(all)
+	o, cause := c.owner(j), cmp.Or(c.lastTurn(all), c.trail.Acts.Change(j.UID, j.Generation))
 	n := int(ptr.Deref(j.Spec.Parallelism, 1))
 	switch {
 	case stop:

@@ -62,6 +62,7 @@ func (c *namespaces) sync(ctx context.Context, name string) error {
 			if o.DeletionTimestamp != nil {
 				continue
 			}
+			c.trail.Acts.Inherit(o.UID, ns.UID)
 			if err := c.delete(ctx, &item{k, o}, metav1.DeletePropagationBackground); err != nil {
 				return err
 			}

@@ -144,7 +144,7 @@ func (c *nodeLife) mark(ctx context.Context, n *corev1.Node) (*corev1.Node, erro
 	}
 	c.events.Normal(c.from, nodeRef(next), "NodeNotReady", "Node %s status is now: NodeNotReady", n.Name)
 	c.trail.Lock()
-	seq := c.trail.Tell(ctx, next, 0, "node lost", map[string]string{"node": n.Name})
+	seq := c.trail.Tell(ctx, next, c.trail.Of(n.UID).Turned, "node lost", map[string]string{"node": n.Name})
 	c.trail.Unlock()
 	return next, c.unready(ctx, n.Name, seq)
 }

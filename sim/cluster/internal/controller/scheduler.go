@@ -303,7 +303,7 @@ func (c *scheduler) refuse(ctx context.Context, p *corev1.Pod, why string, moves
 		if _, err := c.client.CoreV1().Pods(p.Namespace).UpdateStatus(ctx, p, metav1.UpdateOptions{}); err != nil {
 			return err
 		}
-		c.trail.Tell(ctx, p, c.trail.Of(p.UID).Wanted, "pod unschedulable", map[string]string{"pod": p.Name, "reason": why})
+		c.trail.Tell(ctx, p, c.trail.Made(p.UID), "pod unschedulable", map[string]string{"pod": p.Name, "reason": why})
 	}
 	c.events.Warning(c.from, p, "FailedScheduling", "%s", why)
 	key := keyOf(p)
@@ -340,6 +340,6 @@ func (c *scheduler) bind(ctx context.Context, p *corev1.Pod, node string) error 
 	}
 	c.events.Normal(c.from, p, "Scheduled", "Successfully assigned %s/%s to %s", p.Namespace, p.Name, node)
 	notes := c.trail.Note(p.UID)
-	notes.Wanted = c.trail.Tell(ctx, p, notes.Wanted, "pod scheduled", map[string]string{"pod": p.Name, "node": node})
+	notes.Wanted = c.trail.Tell(ctx, p, c.trail.Made(p.UID), "pod scheduled", map[string]string{"pod": p.Name, "node": node})
 	return nil
 }

@@ -152,7 +152,7 @@ func (f *fleet) sync(ctx context.Context, name string) {
 			f.queue.Add(name)
 		}
 	case n != nil && node.Annotations[PowerAnnotation] == PowerOff:
-		f.stop(n, "node lost")
+		f.stop(n, "node stopped")
 	case n != nil:
 		n.mu.Lock()
 		n.node = node
@@ -245,11 +245,19 @@ func (f *fleet) stop(n *place, what string) []*pod {
 	return f.agent.lose(n, cause)
 }
 
-// trailNode tells the bus of a node and gives the event's Seq.
+// trailNode tells the bus what became of a node, by the last that a person did to it, and gives the event's Seq.
 func (a *Agent) trailNode(n *place, what string) uint64 {
 	a.trail.Lock()
 	defer a.trail.Unlock()
-	return a.trail.Tell(a.ctx, n.current(), 0, what, map[string]string{"node": n.name})
+	node := n.current()
+	seq := a.trail.Tell(a.ctx, node, a.trail.Acts.Of(node.UID).Seq, what, map[string]string{"node": n.name})
+	switch what {
+	case "node stopped":
+		a.trail.Note(node.UID).Turned = seq
+	case "node started":
+		a.trail.Note(node.UID).Turned = 0
+	}
+	return seq
 }
 
 // lose kills the pods of a node, because of an event, and waits for their end.

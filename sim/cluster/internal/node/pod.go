@@ -113,7 +113,7 @@ func (p *pod) run() {
 	defer close(p.done)
 	defer p.kill()
 	p.trail(func(t *trail.Trail, about *corev1.Pod) {
-		cause := t.Of(p.uid).Wanted
+		cause := t.Made(p.uid)
 		if p.restored {
 			cause = p.node.began
 		}

@@ -72,7 +72,7 @@ func (c *container) once(s start) int32 {
 			close(stop)
 		}
 		err = <-ended
-		cause = func(t *trail.Trail) uint64 { return t.Of(p.uid).Unwanted }
+		cause = func(t *trail.Trail) uint64 { return t.Ended(p.uid) }
 	case <-unhealthy:
 		c.tell("Killing", "Container %s failed liveness probe, will be restarted", c.spec.Name)
 		close(stop)

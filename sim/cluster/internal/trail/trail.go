@@ -6,6 +6,7 @@
 package trail
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"sync"
@@ -23,10 +24,11 @@ type Notes struct {
 
 	// Of a set.
 	Generation int64  // that Wanted made; what came later was somebody else's
+	Replaced   uint64 // the newest end of a pod that it made up for
 	Counted    uint64 // the newest Turned that it has told of
 	News       uint64 // the last that was told of its pods as a whole
 
-	// Of a pod.
+	// Of a pod; of a node Turned is when it was stopped, 0 while it runs.
 	Turned   uint64 // when it last became ready, or ceased to be
 	Ready    bool   // which of the two
 	Unwanted uint64 // why it is being deleted
@@ -36,12 +38,15 @@ type Notes struct {
 // change can look for its cause too early. All methods but Lock and Unlock need the lock.
 type Trail struct {
 	sync.Mutex
+	Acts  *Acts // what people did; it needs no lock
 	bus   *event.Bus
 	notes map[types.UID]*Notes
 }
 
 // New gives an empty trail. A nil bus swallows what is told.
-func New(bus *event.Bus) *Trail { return &Trail{bus: bus, notes: map[types.UID]*Notes{}} }
+func New(bus *event.Bus) *Trail {
+	return &Trail{Acts: NewActs(), bus: bus, notes: map[types.UID]*Notes{}}
+}
 
 // Of gives what is noted of an object.
 func (t *Trail) Of(uid types.UID) Notes {
@@ -60,6 +65,12 @@ func (t *Trail) Note(uid types.UID) *Notes {
 	}
 	return n
 }
+
+// Made gives what made a pod wanted: what is noted, or the person who made it.
+func (t *Trail) Made(pod types.UID) uint64 { return cmp.Or(t.Of(pod).Wanted, t.Acts.Of(pod).Seq) }
+
+// Ended gives why a pod is being deleted: what is noted, or the person who deletes it.
+func (t *Trail) Ended(pod types.UID) uint64 { return cmp.Or(t.Of(pod).Unwanted, t.Acts.Deletion(pod)) }
 
 // Forget drops the notes of an object that is gone.
 func (t *Trail) Forget(uid types.UID) { delete(t.notes, uid) }

@@ -1,0 +1,39 @@
+package why
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/dpesim/dpesim/sim"
+)
+
+// writeRefused is the event of a person whom the cluster did not let do something: it says nothing of the thing itself.
+const writeRefused = "write refused"
+
+// person tells whether e is what a person did in the cluster.
+func person(e sim.Event) bool {
+	return e.Part == sim.PartCluster && e.Detail["user"] != "" && e.Detail["client"] != ""
+}
+
+// told tells whether a detail is in the words of [did].
+func told(key string) bool {
+	return slices.Contains([]string{"user", "client", "version", "command", "verb", "resource", "name", "pod", "deployment", "node", "release", "subresource"}, key)
+}
+
+// did says what a person did: "operator ran helm upgrade of edge-eu", "operator ran kubectl delete on pods/edge-eu-1".
+func did(e sim.Event) string {
+	d := e.Detail
+	if verb, ok := strings.CutSuffix(strings.TrimPrefix(e.What, "helm "), " started"); ok && d["release"] != "" {
+		return d["user"] + " ran helm " + verb + " of " + d["release"]
+	}
+	command := cmp.Or(d["command"], d["client"]+" "+d["verb"])
+	object := d["resource"]
+	if d["name"] != "" {
+		object += "/" + d["name"]
+	}
+	if d["subresource"] != "" {
+		object += "/" + d["subresource"]
+	}
+	return d["user"] + " ran " + command + " on " + object
+}
