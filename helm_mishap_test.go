@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/dpesim/dpesim/portal/api"
@@ -20,6 +21,9 @@ func mishaps(o *operator) {
 	o.fails("helm status finance --namespace dpe", "release: not found")
 
 	o.paste(c.Install)
+	for _, command := range shown(o.tb, "docs/troubleshooting.md", "Where to look first") {
+		o.does(command)
+	}
 	looksBack(o)
 	failedRollsBack(o, c)
 	fullCluster(o, c)
@@ -68,11 +72,36 @@ func fullCluster(o *operator, c api.Installation) {
 	o.run("wait", "acme/finance", "replicas_connected=1")
 }
 
-// killed: a helm that dies in mid-upgrade leaves the release locked; a rollback frees it.
+// killed: a helm that dies in mid-upgrade leaves the release locked. A rollback frees it: the portal's, and the one of
+// docs/troubleshooting.md, which names the revision.
 func killed(o *operator, c api.Installation) {
 	if o.helm.path == "" {
 		return // it is a child of the process that could be killed here; it is the same helm as one of the others
 	}
+	killUpgrade(o, c)
+	o.fails(c.Install[0].Command, "another operation (install/upgrade/rollback) is in progress")
+	o.paste(c.Rollback, "pending-upgrade", "Rollback was a success! Happy Helming!")
+
+	killUpgrade(o, c)
+	history, _ := o.try(c.Rollback[0].Command + " --output json")
+	var last int
+	for _, r := range decode[[]struct {
+		Revision int    `json:"revision"`
+		Status   string `json:"status"`
+	}](o.tb, history) {
+		if r.Status == "deployed" || r.Status == "superseded" {
+			last = r.Revision
+		}
+	}
+	for _, command := range shown(o.tb, "docs/troubleshooting.md", "`another operation (install/upgrade/rollback) is in progress`") {
+		o.does(strings.ReplaceAll(command, "REVISION", strconv.Itoa(last)))
+	}
+	o.paste(c.Install)
+	o.run("wait", "acme/finance", "replicas_connected=1")
+}
+
+// killUpgrade starts an upgrade that waits, and kills helm.
+func killUpgrade(o *operator, c api.Installation) {
 	cmd := o.shell("exec " + c.Install[0].Command + noSuchImage) // exec: what is killed is helm, not the shell
 	if err := cmd.Start(); err != nil {
 		o.tb.Fatal(err)
@@ -85,10 +114,6 @@ func killed(o *operator, c api.Installation) {
 		o.tb.Fatal(err)
 	}
 	_ = cmd.Wait() // "signal: killed" is what we want
-	o.fails(c.Install[0].Command, "another operation (install/upgrade/rollback) is in progress")
-	o.paste(c.Rollback, "pending-upgrade", "Rollback was a success! Happy Helming!")
-	o.paste(c.Install)
-	o.run("wait", "acme/finance", "replicas_connected=1")
 }
 
 // removed: who removes a DPE in the portal has not uninstalled it. Its engine is refused and not ready any more, which

@@ -205,7 +205,16 @@ func (o *operator) read(name string) string {
 
 func (o *operator) download(url string) string {
 	o.tb.Helper()
-	answer, err := http.Get(url) //nolint:gosec,noctx // the simulator of this test
+	token, err := os.ReadFile(o.endpoints().TokenFile)
+	if err != nil {
+		o.tb.Fatal(err)
+	}
+	request, err := http.NewRequestWithContext(o.tb.Context(), http.MethodGet, url, http.NoBody)
+	if err != nil {
+		o.tb.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		o.tb.Fatal(err)
 	}

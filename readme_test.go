@@ -67,3 +67,23 @@ func playPage(t *testing.T, page string) {
 		t.Errorf("exit code %d:\n%s", code, out.String())
 	}
 }
+
+// shown gives the commands that a page shows under a heading, as indented blocks.
+func shown(tb testing.TB, page, heading string) (commands []string) {
+	tb.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## "+heading)
+	section, _, _ = strings.Cut(section, "\n## ")
+	for line := range strings.Lines(section) {
+		if command, ok := strings.CutPrefix(line, "    "); ok {
+			commands = append(commands, strings.TrimSpace(command))
+		}
+	}
+	if len(commands) == 0 {
+		tb.Fatalf("%s shows no commands under %q", page, heading)
+	}
+	return commands
+}
