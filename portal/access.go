@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/portal/openapi"
 	"github.com/dpesim/dpesim/portal/store"
 	"github.com/dpesim/dpesim/sim"
 )
@@ -30,17 +31,19 @@ const (
 
 // router registers routes with what they need.
 type router struct {
-	p *Portal
-	e *echo.Echo
+	p          *Portal
+	e          *echo.Echo
+	operations []openapi.Operation // of the API, in the order of their registration
 }
 
-// api registers a route of the API; path is below [api.Prefix].
-func (r router) api(method, path string, n need, h echo.HandlerFunc) {
+// api registers a route of the API, with what it says of itself; path is below [api.Prefix].
+func (r *router) api(method, path string, n need, h echo.HandlerFunc, o operation) {
+	r.operations = append(r.operations, o.complete(method, path, n))
 	r.e.Add(method, api.Prefix+path, r.p.guard(n, h))
 }
 
 // page registers a page, or what a form on one is sent to.
-func (r router) page(method, path string, n need, h echo.HandlerFunc) {
+func (r *router) page(method, path string, n need, h echo.HandlerFunc) {
 	r.e.Add(method, path, r.p.guard(n, h))
 }
 

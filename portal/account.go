@@ -16,15 +16,15 @@ import (
 	"github.com/dpesim/dpesim/sim"
 )
 
-func (p *Portal) accountRoutes(r router) {
-	r.api(http.MethodGet, "/me", needUser, getMe)
-	r.api(http.MethodGet, "/users", needAdmin, p.getUsers)
-	r.api(http.MethodPost, "/users", needAdmin, p.postUser)
-	r.api(http.MethodDelete, "/users/:user", needAdmin, p.deleteUser)
-	r.api(http.MethodGet, "/tokens", needUser, p.getTokens)
-	r.api(http.MethodPost, "/tokens", needUser, p.postToken)
-	r.api(http.MethodDelete, "/tokens/:token", needUser, p.deleteToken)
-	r.api(http.MethodGet, "/audit", needAdmin, p.getAudit)
+func (p *Portal) accountRoutes(r *router) {
+	r.api(http.MethodGet, "/me", needUser, getMe, op("me", "Tell who asks, and what this way of asking allows").gives(200, api.Identity{}))
+	r.api(http.MethodGet, "/users", needAdmin, p.getUsers, op("users", "List the organisation's users by id").gives(200, []api.User{}))
+	r.api(http.MethodPost, "/users", needAdmin, p.postUser, op("addUser", "Add a user to the organisation").takes(api.UserSpec{}).gives(201, api.User{}))
+	r.api(http.MethodDelete, "/users/:user", needAdmin, p.deleteUser, op("removeUser", "Remove a user with sessions and API tokens").gives(204, nil))
+	r.api(http.MethodGet, "/tokens", needUser, p.getTokens, op("tokens", "List one's own API tokens, oldest first").gives(200, []api.Token{}))
+	r.api(http.MethodPost, "/tokens", needUser, p.postToken, op("addToken", "Make an API token for oneself; the answer alone holds it").takes(api.TokenSpec{}).gives(201, api.RevealedToken{}))
+	r.api(http.MethodDelete, "/tokens/:token", needUser, p.deleteToken, op("removeToken", "End one of one's own API tokens").gives(204, nil))
+	r.api(http.MethodGet, "/audit", needAdmin, p.getAudit, op("audit", "Read what was done, newest first").gives(200, []api.AuditEntry{}).query("environment", "Only this one's", sim.EnvironmentID("")).query("before", "Only entries with a smaller seq", 1).query("limit", "How many at most: 100, at most 1000", 1))
 }
 
 // getMe handles GET /me.

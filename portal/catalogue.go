@@ -11,11 +11,11 @@ import (
 	"github.com/dpesim/dpesim/sim"
 )
 
-func (p *Portal) catalogueRoutes(r router) {
-	r.api(http.MethodGet, "/organisation", needUser, p.getOrganisation)
-	r.api(http.MethodGet, "/releases", needUser, func(c echo.Context) error { return ok(c, chart.Releases()) })
-	r.api(http.MethodGet, "/drivers", needUser, func(c echo.Context) error { return ok(c, sim.Drivers()) })
-	r.api(http.MethodGet, "/sizing", needUser, getSizing)
+func (p *Portal) catalogueRoutes(r *router) {
+	r.api(http.MethodGet, "/organisation", needUser, p.getOrganisation, op("organisation", "Give one's organisation with contract, licence and usage").gives(200, api.Organisation{}))
+	r.api(http.MethodGet, "/releases", needUser, func(c echo.Context) error { return ok(c, chart.Releases()) }, op("releases", "List the platform releases of the catalogue, oldest first").gives(200, []sim.Release{}))
+	r.api(http.MethodGet, "/drivers", needUser, func(c echo.Context) error { return ok(c, sim.Drivers()) }, op("drivers", "List the drivers that can be chosen").gives(200, []sim.Driver{}))
+	r.api(http.MethodGet, "/sizing", needUser, getSizing, op("sizing", "Give the Service sizing table").gives(200, []api.Sizing{}))
 }
 
 // getOrganisation handles GET /organisation.

@@ -18,16 +18,16 @@ import (
 	"github.com/dpesim/dpesim/sim"
 )
 
-func (p *Portal) dpeRoutes(r router) {
-	r.api(http.MethodGet, "/environments/:env/dpes", needUser, p.getDPEs)
-	r.api(http.MethodPost, "/environments/:env/dpes", needManage, p.postDPE)
-	r.api(http.MethodGet, "/environments/:env/dpes/:label", needUser, p.getDPE)
-	r.api(http.MethodPatch, "/environments/:env/dpes/:label", needManage, p.patchDPE)
-	r.api(http.MethodDelete, "/environments/:env/dpes/:label", needManage, p.deleteDPE)
-	r.api(http.MethodGet, "/environments/:env/dpes/:label/values", needSecrets, p.getValues)
-	r.api(http.MethodGet, "/environments/:env/dpes/:label/commands", needUser, p.getCommands)
-	r.api(http.MethodGet, "/environments/:env/dpes/:label/registry-token", needSecrets, p.getRegistryToken)
-	r.api(http.MethodPost, "/environments/:env/dpes/:label/registry-token", needSecrets, p.postRegistryToken)
+func (p *Portal) dpeRoutes(r *router) {
+	r.api(http.MethodGet, "/environments/:env/dpes", needUser, p.getDPEs, op("dpes", "List self-managed DPEs by label").gives(200, []api.DPE{}))
+	r.api(http.MethodPost, "/environments/:env/dpes", needManage, p.postDPE, op("addDPE", "Add a self-managed DPE").takes(api.DPESpec{}).gives(201, api.DPE{}).located().tagged())
+	r.api(http.MethodGet, "/environments/:env/dpes/:label", needUser, p.getDPE, op("dpe", "Give one DPE with its status").gives(200, api.DPE{}).tagged())
+	r.api(http.MethodPatch, "/environments/:env/dpes/:label", needManage, p.patchDPE, op("editDPE", "Change drivers and replicas; the cluster learns of it by a redeployment").takes(api.DPEEdit{}).gives(200, api.DPE{}).tagged().ifMatched())
+	r.api(http.MethodDelete, "/environments/:env/dpes/:label", needManage, p.deleteDPE, op("removeDPE", "Remove a DPE for ever; the cluster is to be cleaned apart").gives(204, nil))
+	r.api(http.MethodGet, "/environments/:env/dpes/:label/values", needSecrets, p.getValues, op("values", "Give values.yaml, which holds secrets").givesText("text/yaml").query("release", "The last file for that release; default: the current file", sim.Release("")))
+	r.api(http.MethodGet, "/environments/:env/dpes/:label/commands", needUser, p.getCommands, op("commands", "Give the installation commands").gives(200, api.Commands{}))
+	r.api(http.MethodGet, "/environments/:env/dpes/:label/registry-token", needSecrets, p.getRegistryToken, op("registryToken", "Give the access token of the artifacts registry, a secret").givesText("text/plain"))
+	r.api(http.MethodPost, "/environments/:env/dpes/:label/registry-token", needSecrets, p.postRegistryToken, op("rotateRegistryToken", "Make another access token of the artifacts registry; the old one ends").givesText("text/plain"))
 }
 
 // getDPEs handles GET /environments/{env}/dpes.

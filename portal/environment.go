@@ -18,19 +18,22 @@ import (
 	"github.com/dpesim/dpesim/sim"
 )
 
+// pemType is the media type of certificates.
+const pemType = "application/x-pem-file"
+
 // maxName bounds names that people type, in characters.
 const maxName = 100
 
-func (p *Portal) environmentRoutes(r router) {
-	r.api(http.MethodGet, "/environments", needUser, p.getEnvironments)
-	r.api(http.MethodPost, "/environments", needCreate, p.postEnvironment)
-	r.api(http.MethodGet, "/environments/:env", needUser, p.getEnvironment)
-	r.api(http.MethodDelete, "/environments/:env", needManage, p.deleteEnvironmentHandler)
-	r.api(http.MethodPost, "/environments/:env/upgrade", needManage, p.postUpgrade)
-	r.api(http.MethodGet, "/environments/:env/object-storage", needSecrets, p.getObjectStorage)
-	r.api(http.MethodGet, "/environments/:env/ca", needUser, p.getCA)
-	r.api(http.MethodGet, "/environments/:env/credentials", needSecrets, p.getCredentials)
-	r.api(http.MethodGet, "/environments/:env/engines", needUser, p.getEngines)
+func (p *Portal) environmentRoutes(r *router) {
+	r.api(http.MethodGet, "/environments", needUser, p.getEnvironments, op("environments", "List environments by id").gives(200, []api.Environment{}))
+	r.api(http.MethodPost, "/environments", needCreate, p.postEnvironment, op("createEnvironment", "Create an environment; its services take a moment").takes(api.EnvironmentSpec{}).gives(201, api.Environment{}).located())
+	r.api(http.MethodGet, "/environments/:env", needUser, p.getEnvironment, op("environment", "Give one environment").gives(200, api.Environment{}))
+	r.api(http.MethodDelete, "/environments/:env", needManage, p.deleteEnvironmentHandler, op("deleteEnvironment", "Delete an environment with all its DPEs; its services take a moment").gives(202, api.Environment{}))
+	r.api(http.MethodPost, "/environments/:env/upgrade", needManage, p.postUpgrade, op("upgradeEnvironment", "Upgrade the platform to a newer release").takes(api.Upgrade{}).gives(200, api.Environment{}))
+	r.api(http.MethodGet, "/environments/:env/object-storage", needSecrets, p.getObjectStorage, op("objectStorage", "Give an operator's credential of the object storage, a secret").gives(200, api.RevealedObjectStorage{}))
+	r.api(http.MethodGet, "/environments/:env/ca", needUser, p.getCA, op("ca", "Give the certificate authority of the endpoints, PEM").givesText(pemType))
+	r.api(http.MethodGet, "/environments/:env/credentials", needSecrets, p.getCredentials, op("credentials", "List what the environment's services honour now, without secrets").gives(200, []api.Credential{}))
+	r.api(http.MethodGet, "/environments/:env/engines", needUser, p.getEngines, op("engines", "List the replicas that are connected to DPM now").gives(200, []api.Engine{}))
 }
 
 // getEnvironments handles GET /environments.
@@ -109,7 +112,7 @@ func (p *Portal) getCA(c echo.Context) error {
 		return err
 	}
 	attach(c, caFile)
-	return c.Blob(http.StatusOK, "application/x-pem-file", []byte(p.opts.Cloud.Endpoints(e.ID).CA))
+	return c.Blob(http.StatusOK, pemType, []byte(p.opts.Cloud.Endpoints(e.ID).CA))
 }
 
 // getCredentials handles GET /environments/{env}/credentials.
@@ -137,7 +140,11 @@ func (p *Portal) getEngines(c echo.Context) error {
 	if err != nil {
 		return fmt.Errorf("list engines of environment %s: %w", e.ID, err)
 	}
-	return ok(c, notNil(byReplica(out)))
+	out = notNil(byReplica(out))
+	for i := range out { // an engine may have told none
+		out[i].Capabilities, out[i].Drivers = notNil(out[i].Capabilities), notNil(out[i].Drivers)
+	}
+	return ok(c, out)
 }
 
 func (p *Portal) environments(ctx context.Context) ([]api.Environment, error) {

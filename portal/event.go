@@ -20,7 +20,10 @@ import (
 // heartbeat is how often a stream of events that is silent says that it lives, in product time.
 const heartbeat = 15 * time.Second
 
-func (p *Portal) eventRoutes(r router) { r.api(http.MethodGet, "/events", needUser, p.getEvents) }
+func (p *Portal) eventRoutes(r *router) {
+	r.api(http.MethodGet, "/events", needUser, p.getEvents, op("events", "Read the remembered events, oldest first, or follow them: Accept text/event-stream").gives(200, []sim.Event{}).givesText(api.EventStreamType).
+		query("after", "Only events with a greater seq", uint64(0)).query("environment", "Only this one's", sim.EnvironmentID("")).query("part", "Only those that this part tells", sim.Part("")).header("Last-Event-ID", "Seq of the last event seen, instead of after"))
+}
 
 // getEvents handles GET /events: the remembered events as an array, or as a stream that goes on.
 func (p *Portal) getEvents(c echo.Context) error {

@@ -182,7 +182,7 @@ func (s *sut) serve(tb testing.TB, o portal.Options) {
 		tb.Fatal(err)
 	}
 	s.Portal = p
-	s.Client = &api.Client{BaseURL: p.URL(), Token: operator, HTTP: &http.Client{Transport: &http.Transport{}}}
+	s.Client = &api.Client{BaseURL: p.URL(), Token: operator, HTTP: &http.Client{Transport: checkedTransport{&http.Transport{}, tb}}}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	done := make(chan error, 1)
 	go func() { done <- p.Serve(ctx) }()

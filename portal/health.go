@@ -10,7 +10,7 @@ import (
 	"github.com/dpesim/dpesim/portal/store"
 )
 
-func (p *Portal) healthRoutes(r router) {
+func (p *Portal) healthRoutes(r *router) {
 	r.page(http.MethodGet, "/livez", needNothing, func(c echo.Context) error { return c.String(http.StatusOK, "ok") })
 	r.page(http.MethodGet, "/readyz", needNothing, p.getReady)
 }

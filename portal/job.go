@@ -12,10 +12,10 @@ import (
 	"github.com/dpesim/dpesim/sim"
 )
 
-func (p *Portal) jobRoutes(r router) {
-	r.api(http.MethodGet, "/environments/:env/jobs", needUser, p.getJobs)
-	r.api(http.MethodPost, "/environments/:env/jobs", needManage, p.postJob)
-	r.api(http.MethodGet, "/environments/:env/jobs/:job", needUser, p.getJob)
+func (p *Portal) jobRoutes(r *router) {
+	r.api(http.MethodGet, "/environments/:env/jobs", needUser, p.getJobs, op("jobs", "List jobs, newest first").gives(200, []api.Job{}))
+	r.api(http.MethodPost, "/environments/:env/jobs", needManage, p.postJob, op("submitJob", "Submit a job").takes(api.JobSpec{}).gives(201, api.Job{}).located())
+	r.api(http.MethodGet, "/environments/:env/jobs/:job", needUser, p.getJob, op("job", "Give one job").gives(200, api.Job{}))
 }
 
 // getJobs handles GET /environments/{env}/jobs.

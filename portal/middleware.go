@@ -21,12 +21,12 @@ const FaultRequest fault.Point = "portal.request"
 // maxBody bounds the body of a request, in bytes. The largest real one has some hundred.
 const maxBody = 64 << 10
 
-// routes builds the handler: first what holds for all requests, then the routes.
-func (p *Portal) routes() http.Handler {
+// newRouter builds the handler: first what holds for all requests, then the routes.
+func newRouter(p *Portal) *router {
 	e := echo.New()
 	e.HTTPErrorHandler = p.answerError
 	e.Use(p.identify, p.rescue, headers, p.checkHost, checkOrigin, bound, p.maybeFail)
-	r := router{p: p, e: e}
+	r := &router{p: p, e: e}
 	p.healthRoutes(r)
 	p.accountRoutes(r)
 	p.catalogueRoutes(r)
@@ -36,8 +36,9 @@ func (p *Portal) routes() http.Handler {
 	p.eventRoutes(r)
 	p.whyRoutes(r)
 	p.residueRoutes(r)
+	p.documentRoutes(r)
 	p.pageRoutes(r)
-	return e
+	return r
 }
 
 // identify gives the request an id, for the log and for who asks.

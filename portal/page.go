@@ -15,7 +15,7 @@ import (
 	"github.com/dpesim/dpesim/ui"
 )
 
-func (p *Portal) pageRoutes(r router) {
+func (p *Portal) pageRoutes(r *router) {
 	r.page(http.MethodGet, "/assets/*", needNothing, echo.WrapHandler(ui.Assets()))
 	r.page(http.MethodGet, "/", needUser, func(c echo.Context) error { return c.Redirect(http.StatusFound, "/environments") })
 	r.page(http.MethodGet, "/timeline", needTrainer, p.showTimeline)

@@ -12,7 +12,7 @@ import (
 	"github.com/dpesim/dpesim/ui"
 )
 
-func (p *Portal) accountPages(r router) {
+func (p *Portal) accountPages(r *router) {
 	r.page(http.MethodGet, "/sign-in", needNothing, p.showSignIn)
 	r.page(http.MethodPost, "/sign-in", needNothing, p.submitSignIn)
 	r.page(http.MethodPost, "/sign-out", needNothing, p.submitSignOut)

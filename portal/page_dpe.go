@@ -16,7 +16,7 @@ import (
 	"github.com/dpesim/dpesim/ui"
 )
 
-func (p *Portal) dpePages(r router) {
+func (p *Portal) dpePages(r *router) {
 	r.page(http.MethodGet, "/environments/:env/label", needUser, p.showLabel)
 	r.page(http.MethodGet, "/environments/:env/dpes/new", needManage, p.showNewDPE)
 	r.page(http.MethodPost, "/environments/:env/dpes", needManage, p.submitDPE)

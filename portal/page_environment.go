@@ -15,7 +15,7 @@ import (
 	"github.com/dpesim/dpesim/ui"
 )
 
-func (p *Portal) environmentPages(r router) {
+func (p *Portal) environmentPages(r *router) {
 	r.page(http.MethodGet, "/environments", needUser, p.showEnvironments)
 	r.page(http.MethodPost, "/environments", needCreate, p.submitEnvironment)
 	r.page(http.MethodGet, "/environments/new", needCreate, p.showNewEnvironment)

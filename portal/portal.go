@@ -125,7 +125,7 @@ func open(ctx context.Context, o Options) (*Portal, error) {
 	p.stopping, p.stop = context.WithCancel(context.Background())
 	p.signal() // whatever was wanted before the last end may not have been done
 	p.http = &http.Server{
-		Handler:           p.routes(),
+		Handler:           newRouter(p).e,
 		TLSConfig:         o.TLS.Clone(), // the server adds HTTP/2 to it
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,

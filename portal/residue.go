@@ -13,8 +13,8 @@ import (
 	"github.com/dpesim/dpesim/sim/residue"
 )
 
-func (p *Portal) residueRoutes(r router) {
-	r.api(http.MethodGet, "/residue", needTrainer, p.getResidue)
+func (p *Portal) residueRoutes(r *router) {
+	r.api(http.MethodGet, "/residue", needTrainer, p.getResidue, op("residue", "List what installations have left on every side").gives(200, []residue.Entry{}).query("environment", "Only this one's", sim.EnvironmentID("")).query("dpe", "Only this one's", sim.Label("")).query("all", "Also what is in use or gone", false))
 }
 
 // getResidue handles GET /residue: what installations have left on every side.

@@ -13,7 +13,9 @@ import (
 	"github.com/dpesim/dpesim/sim/why"
 )
 
-func (p *Portal) whyRoutes(r router) { r.api(http.MethodGet, "/why", needTrainer, p.getWhy) }
+func (p *Portal) whyRoutes(r *router) {
+	r.api(http.MethodGet, "/why", needTrainer, p.getWhy, op("why", "Explain how a subject came to be as it is").gives(200, why.Explanation{}).query("subject", "pod/NAME, dpe/LABEL, job/ID, node/NAME or release/NAME", ""))
+}
 
 // getWhy handles GET /why: what led to a subject's being as it is.
 func (p *Portal) getWhy(c echo.Context) error {
@@ -26,6 +28,7 @@ func (p *Portal) getWhy(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	out.Chains = notNil(out.Chains)
 	return ok(c, out)
 }
 

@@ -70,6 +70,9 @@ const (
 	Green  Colour = "green"
 )
 
+// Colours lists the colours.
+func Colours() []Colour { return []Colour{Orange, Green} }
+
 // Status is how a DPE's installation is going, computed from what is wanted and what is connected to DPM.
 type Status struct {
 	State             State         `json:"state"`

@@ -19,6 +19,9 @@ const (
 	PhaseDeleting Phase = "deleting" // final; its services are being taken away
 )
 
+// Phases lists the phases.
+func Phases() []Phase { return []Phase{PhaseCreating, PhaseReady, PhaseDeleting} }
+
 // Location is where an environment's cloud part runs. The pairs that exist are in [Locations].
 type Location struct {
 	Cloud  string `json:"cloud"`
@@ -169,6 +172,11 @@ const (
 	CredentialStorage  CredentialKind = "object_storage" // ID: access key
 	CredentialRegistry CredentialKind = "registry"       // ID: user name of an access token
 )
+
+// CredentialKinds lists the kinds.
+func CredentialKinds() []CredentialKind {
+	return []CredentialKind{CredentialDPMKey, CredentialStorage, CredentialRegistry}
+}
 
 // Credential is something that is authorised now, without its secret.
 type Credential struct {

@@ -13,6 +13,9 @@ type JobKind string
 // JobProfile profiles one CSV object.
 const JobProfile JobKind = "profile"
 
+// JobKinds lists what jobs can do.
+func JobKinds() []JobKind { return []JobKind{JobProfile} }
+
 // JobSpec is the body of POST /environments/{env}/jobs.
 type JobSpec struct {
 	Kind       JobKind   `json:"kind,omitempty"` // default: profile
@@ -38,6 +41,11 @@ const (
 	JobSuccess      JobState = "SUCCESS"
 	JobFailure      JobState = "FAILURE"
 )
+
+// JobStates lists the states in the order of a job's life.
+func JobStates() []JobState {
+	return []JobState{JobNotSubmitted, JobPlanned, JobResolving, JobStaged, JobSubmitted, JobEnqueued, JobRunning, JobKilled, JobSuccess, JobFailure}
+}
 
 // Final tells whether a job in state s changes no more.
 func (s JobState) Final() bool { return s == JobKilled || s == JobSuccess || s == JobFailure }

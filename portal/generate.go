@@ -1,0 +1,3 @@
+package portal
+
+//go:generate go run ./internal/writedoc ../docs/openapi.json ../docs/api.md
