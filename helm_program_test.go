@@ -68,22 +68,26 @@ func direct(o *operator) {
 	o.fails("helm status finance --namespace dpe", "release: not found")
 }
 
-// privateCA lives through the variant with a CA of the organisation's own.
+// privateCA lives through the variant with a CA of the organisation's own, behind a proxy that opens the engine's TLS.
 func privateCA(o *operator) {
 	c := o.commands("acme", "finance", api.VariantPrivateCA)
-	o.write("corporate-ca.pem", o.read("ca.pem"))
-	o.write("ca.pem", "# the corporate CA is all there is to trust: a proxy signs for everything\n")
-	const own, end = "ca: |\n", "-----END CERTIFICATE-----"
-	values := o.read("values.yaml")
-	from, to := strings.Index(values, own), strings.Index(values, end)
-	if from < 0 || to < from {
-		o.tb.Fatal("values.yaml has no CA")
-	}
-	o.write("values.yaml", values[:from]+values[to+len(end):])
+	proxy := startInspector(o)
+	o.write("corporate-ca.pem", proxy.ca)
 	o.paste(c.Prepare, "Login Succeeded")
-	o.paste(c.Install, "STATUS: deployed")
+	through := c.Install[0].Command + " --set proxy.httpsProxy=" + proxy.url
+	o.does(strings.NewReplacer("--set-file extraCaCertificates.corporate=corporate-ca.pem", "", "--wait", "").Replace(through), "STATUS: deployed")
+	until(o.tb, "the engine does not trust the proxy", func() bool {
+		out, _ := o.try("kubectl --namespace dpe logs deployment/finance")
+		return strings.Contains(out, "certificate signed by unknown authority")
+	})
+	o.does(through, "STATUS: deployed")
 	o.paste(c.Verify, "Succeeded")
-	o.run("wait", "acme/finance")
+	o.run("wait", "acme/finance", "replicas_connected=2")
+	for _, service := range []string{"dpm-grpc-acme.", "minio-acme."} {
+		if _, ok := proxy.hosts.Load(service + o.endpoints().Domain); !ok {
+			o.tb.Errorf("nothing went through the proxy to %s%s", service, o.endpoints().Domain)
+		}
+	}
 	o.paste(c.Uninstall)
 }
 
