@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,11 +47,9 @@ func (p *process) pod(what string, is func(corev1.ContainerStatus) bool) (name s
 			p.tb.Fatal(err)
 		}
 		for _, pod := range pods.Items {
-			for _, c := range pod.Status.ContainerStatuses {
-				if is(c) {
-					name = pod.Name
-					return true
-				}
+			if slices.ContainsFunc(pod.Status.ContainerStatuses, is) {
+				name = pod.Name
+				return true
 			}
 		}
 		return false

@@ -77,11 +77,11 @@ func digest(s string) string {
 	return hex.EncodeToString(d[:])
 }
 
-func decode[T any](t testing.TB, s string) T {
-	t.Helper()
+func decode[T any](tb testing.TB, s string) T {
+	tb.Helper()
 	var v T
 	if err := json.Unmarshal([]byte(s), &v); err != nil {
-		t.Fatalf("%v in %s", err, s)
+		tb.Fatalf("%v in %s", err, s)
 	}
 	return v
 }

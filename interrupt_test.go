@@ -97,11 +97,11 @@ func TestInterruptedDemoLeavesNothing(t *testing.T) {
 }
 
 // until waits for half a minute at most until holds does.
-func until(t testing.TB, what string, holds func() bool) {
-	t.Helper()
+func until(tb testing.TB, what string, holds func() bool) {
+	tb.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not so in half a minute", what)
+			tb.Fatalf("%s: not so in half a minute", what)
 		}
 	}
 }
