@@ -8,6 +8,7 @@ import (
 
 	"github.com/dpesim/dpesim/dpm"
 	dpmv1 "github.com/dpesim/dpesim/dpm/v1"
+	"github.com/dpesim/dpesim/sim"
 )
 
 // BenchmarkJobs runs jobs from submit to stored result through a real stream: TLS, gRPC, one transaction or more for
@@ -79,4 +80,36 @@ func BenchmarkDispatch(b *testing.B) {
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-us/dispatch")
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-us/dispatch")
+}
+
+// BenchmarkListOf10000 reads the newest page of 100, and one from the middle, of 10,000 jobs.
+func BenchmarkListOf10000(b *testing.B) {
+	r := newRig(b)
+	const n = 10_000
+	ids := make([]sim.JobID, n)
+	var submitters sync.WaitGroup
+	for part := range 50 { // those that submit at once share transactions
+		submitters.Go(func() {
+			for i := part; i < n; i += 50 {
+				j, err := r.server.Submit(r.ctx, profile)
+				if err != nil {
+					b.Errorf("submit: %v", err)
+					return
+				}
+				ids[i] = j.ID
+			}
+		})
+	}
+	submitters.Wait()
+	for name, f := range map[string]dpm.JobFilter{
+		"newest": {Newest: true, Limit: 100}, "middle": {Newest: true, Limit: 100, Before: ids[n/2]}, "all": {},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if jobs, err := r.server.Jobs(r.ctx, f); err != nil || f.Limit != 0 && len(jobs) != f.Limit {
+					b.Fatalf("%d jobs, %v", len(jobs), err)
+				}
+			}
+		})
+	}
 }

@@ -125,6 +125,8 @@ type Attempt struct {
 type JobFilter struct {
 	States []State   // any of them; empty: all
 	After  sim.JobID // those accepted after this one
+	Before sim.JobID // those accepted before this one
+	Newest bool      // the newest first
 	Limit  int       // at most so many; 0: all
 }
 
@@ -182,7 +184,8 @@ func (s *Server) Job(ctx context.Context, id sim.JobID) (Job, error) {
 	return jobs[0], err
 }
 
-// Jobs lists jobs in the order in which they were accepted.
+// Jobs lists jobs in the order in which they were accepted, or the newest first. It returns NotFound if the one that they
+// shall have been accepted after or before is not there.
 func (s *Server) Jobs(ctx context.Context, f JobFilter) ([]Job, error) {
 	jobs, err := s.readJobs(ctx, f)
 	if err != nil {

@@ -181,6 +181,9 @@ func TestJobsAreListedInOrderAndByState(t *testing.T) {
 	}{
 		"all":       {dpm.JobFilter{}, ids},
 		"page":      {dpm.JobFilter{After: ids[0], Limit: 2}, ids[1:3]},
+		"newest":    {dpm.JobFilter{Newest: true, Limit: 2}, []sim.JobID{ids[3], ids[2]}},
+		"next page": {dpm.JobFilter{Newest: true, Limit: 2, Before: ids[2]}, []sim.JobID{ids[1], ids[0]}},
+		"between":   {dpm.JobFilter{After: ids[0], Before: ids[3]}, ids[1:3]},
 		"enqueued":  {dpm.JobFilter{States: []dpm.State{dpm.Enqueued}}, ids[1:]},
 		"two kinds": {dpm.JobFilter{States: []dpm.State{dpm.Success, dpm.Submitted}}, ids[:1]},
 		"none":      {dpm.JobFilter{States: []dpm.State{dpm.Failure}}, nil},
@@ -199,6 +202,9 @@ func TestJobsAreListedInOrderAndByState(t *testing.T) {
 	}
 	if _, err := r.server.Jobs(r.ctx, dpm.JobFilter{After: "job-9-xxxxx"}); sim.KindOf(err) != sim.NotFound {
 		t.Errorf("after a job that is not there: %v, want NotFound", err)
+	}
+	if _, err := r.server.Jobs(r.ctx, dpm.JobFilter{Before: "job-9-xxxxx"}); sim.KindOf(err) != sim.NotFound {
+		t.Errorf("before a job that is not there: %v, want NotFound", err)
 	}
 	if _, err := r.server.Job(r.ctx, "job-9-xxxxx"); sim.KindOf(err) != sim.NotFound {
 		t.Errorf("a job that is not there: %v, want NotFound", err)

@@ -117,12 +117,17 @@ func (s *Server) readJob(ctx context.Context, id sim.JobID) (Job, error) {
 
 func (s *Server) readJobs(ctx context.Context, f JobFilter) ([]Job, error) {
 	where, args := `WHERE seq > 0`, []any{}
-	if f.After != "" {
-		after, err := s.readJob(ctx, f.After)
-		if err != nil {
+	for _, bound := range []struct {
+		id    sim.JobID
+		where string
+	}{{f.After, ` AND seq > (SELECT seq FROM jobs WHERE id = ?)`}, {f.Before, ` AND seq < (SELECT seq FROM jobs WHERE id = ?)`}} {
+		if bound.id == "" {
+			continue
+		}
+		if _, err := s.readJob(ctx, bound.id); err != nil {
 			return nil, err
 		}
-		where, args = `WHERE seq > (SELECT seq FROM jobs WHERE id = ?)`, append(args, after.ID)
+		where, args = where+bound.where, append(args, bound.id)
 	}
 	if len(f.States) > 0 {
 		where += ` AND state IN (?` + strings.Repeat(`, ?`, len(f.States)-1) + `)`
@@ -131,6 +136,9 @@ func (s *Server) readJobs(ctx context.Context, f JobFilter) ([]Job, error) {
 		}
 	}
 	where += ` ORDER BY seq`
+	if f.Newest {
+		where += ` DESC`
+	}
 	if f.Limit > 0 {
 		where, args = where+` LIMIT ?`, append(args, f.Limit)
 	}

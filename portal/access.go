@@ -39,6 +39,9 @@ type router struct {
 // api registers a route of the API, with what it says of itself; path is below [api.Prefix].
 func (r *router) api(method, path string, n need, h echo.HandlerFunc, o operation) {
 	r.operations = append(r.operations, o.complete(method, path, n))
+	if method == http.MethodPost {
+		h = r.p.once(h, o.secret)
+	}
 	r.e.Add(method, api.Prefix+path, r.p.guard(n, h))
 }
 

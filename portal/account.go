@@ -22,9 +22,9 @@ func (p *Portal) accountRoutes(r *router) {
 	r.api(http.MethodPost, "/users", needAdmin, p.postUser, op("addUser", "Add a user to the organisation").takes(api.UserSpec{}).gives(201, api.User{}))
 	r.api(http.MethodDelete, "/users/:user", needAdmin, p.deleteUser, op("removeUser", "Remove a user with sessions and API tokens").gives(204, nil))
 	r.api(http.MethodGet, "/tokens", needUser, p.getTokens, op("tokens", "List one's own API tokens, oldest first").gives(200, []api.Token{}))
-	r.api(http.MethodPost, "/tokens", needUser, p.postToken, op("addToken", "Make an API token for oneself; the answer alone holds it").takes(api.TokenSpec{}).gives(201, api.RevealedToken{}))
+	r.api(http.MethodPost, "/tokens", needUser, p.postToken, op("addToken", "Make an API token for oneself; the answer alone holds it").takes(api.TokenSpec{}).gives(201, api.RevealedToken{}).secretly())
 	r.api(http.MethodDelete, "/tokens/:token", needUser, p.deleteToken, op("removeToken", "End one of one's own API tokens").gives(204, nil))
-	r.api(http.MethodGet, "/audit", needAdmin, p.getAudit, op("audit", "Read what was done, newest first").gives(200, []api.AuditEntry{}).query("environment", "Only this one's", sim.EnvironmentID("")).query("before", "Only entries with a smaller seq", 1).query("limit", "How many at most: 100, at most 1000", 1))
+	r.api(http.MethodGet, "/audit", needAdmin, p.getAudit, op("audit", "Read what was done, newest first").gives(200, []api.AuditEntry{}).query("environment", "Only this one's", sim.EnvironmentID("")).query("before", "Only entries with a smaller seq", 1).paged(pageDefault))
 }
 
 // getMe handles GET /me.
@@ -163,30 +163,22 @@ func (p *Portal) deleteToken(c echo.Context) error {
 	return c.NoContent(http.StatusNoContent)
 }
 
-// How many audit entries one answer has.
-const (
-	auditDefault = 100
-	auditMost    = 1000
-)
-
 // getAudit handles GET /audit.
 func (p *Portal) getAudit(c echo.Context) error {
-	f := api.AuditFilter{Environment: sim.EnvironmentID(c.QueryParam("environment")), Limit: auditDefault}
-	for name, to := range map[string]func(int64){"before": func(n int64) { f.Before = n }, "limit": func(n int64) { f.Limit = int(min(n, auditMost)) }} {
-		s := c.QueryParam(name)
-		if s == "" {
-			continue
-		}
-		n, err := strconv.ParseInt(s, 10, 64)
-		if err != nil || n < 1 {
-			return sim.Errorf(sim.Invalid, "%s cannot be %.20q", name, s).WithHelp("give a whole number from 1")
-		}
-		to(n)
+	f := api.AuditFilter{Environment: sim.EnvironmentID(c.QueryParam("environment"))}
+	var err error
+	if f.Before, err = number(c, "before"); err != nil {
+		return err
 	}
+	n, err := limit(c, pageDefault)
+	if err != nil {
+		return err
+	}
+	f.Limit = n + 1
 	ctx := c.Request().Context()
 	out, err := p.store.Audit(ctx, identityOf(ctx).scope(), f)
 	if err != nil {
 		return fmt.Errorf("read the audit log: %w", err)
 	}
-	return ok(c, notNil(out))
+	return ok(c, cut(c, out, n, "before", func(e api.AuditEntry) string { return strconv.FormatInt(e.Seq, 10) }))
 }

@@ -32,9 +32,13 @@ func decode(c echo.Context, v any) error {
 		}
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return sim.Errorf(sim.Invalid, "the body is longer than %d bytes", maxBody)
+		return tooLong()
 	}
 	return &sim.Error{Kind: sim.Invalid, Msg: "the body cannot be read: " + jsonWords(err), Help: "send one JSON object with the documented fields", Err: err}
+}
+
+func tooLong() error {
+	return sim.Errorf(sim.Invalid, "the body is longer than %d bytes", maxBody).WithHelp("no request needs so much: send less")
 }
 
 // jsonWords tells a person what is wrong with the JSON, without the names of Go's types.

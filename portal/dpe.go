@@ -23,11 +23,11 @@ func (p *Portal) dpeRoutes(r *router) {
 	r.api(http.MethodPost, "/environments/:env/dpes", needManage, p.postDPE, op("addDPE", "Add a self-managed DPE").takes(api.DPESpec{}).gives(201, api.DPE{}).located().tagged())
 	r.api(http.MethodGet, "/environments/:env/dpes/:label", needUser, p.getDPE, op("dpe", "Give one DPE with its status").gives(200, api.DPE{}).tagged())
 	r.api(http.MethodPatch, "/environments/:env/dpes/:label", needManage, p.patchDPE, op("editDPE", "Change drivers and replicas; the cluster learns of it by a redeployment").takes(api.DPEEdit{}).gives(200, api.DPE{}).tagged().ifMatched())
-	r.api(http.MethodDelete, "/environments/:env/dpes/:label", needManage, p.deleteDPE, op("removeDPE", "Remove a DPE for ever; the cluster is to be cleaned apart").gives(204, nil))
+	r.api(http.MethodDelete, "/environments/:env/dpes/:label", needManage, p.deleteDPE, op("removeDPE", "Remove a DPE for ever; the cluster is to be cleaned apart").gives(204, nil).ifMatched())
 	r.api(http.MethodGet, "/environments/:env/dpes/:label/values", needSecrets, p.getValues, op("values", "Give values.yaml, which holds secrets").givesText("text/yaml").query("release", "The last file for that release; default: the current file", sim.Release("")))
 	r.api(http.MethodGet, "/environments/:env/dpes/:label/commands", needUser, p.getCommands, op("commands", "Give the installation commands").gives(200, api.Commands{}))
 	r.api(http.MethodGet, "/environments/:env/dpes/:label/registry-token", needSecrets, p.getRegistryToken, op("registryToken", "Give the access token of the artifacts registry, a secret").givesText("text/plain"))
-	r.api(http.MethodPost, "/environments/:env/dpes/:label/registry-token", needSecrets, p.postRegistryToken, op("rotateRegistryToken", "Make another access token of the artifacts registry; the old one ends").givesText("text/plain"))
+	r.api(http.MethodPost, "/environments/:env/dpes/:label/registry-token", needSecrets, p.postRegistryToken, op("rotateRegistryToken", "Make another access token of the artifacts registry; the old one ends").givesText("text/plain").secretly())
 }
 
 // getDPEs handles GET /environments/{env}/dpes.
@@ -96,7 +96,11 @@ func ifMatch(header string) (int64, error) {
 
 // deleteDPE handles DELETE /environments/{env}/dpes/{label}.
 func (p *Portal) deleteDPE(c echo.Context) error {
-	if err := p.removeDPE(c.Request().Context(), environmentOf(c), labelOf(c)); err != nil {
+	revision, err := ifMatch(c.Request().Header.Get("If-Match"))
+	if err != nil {
+		return err
+	}
+	if err := p.removeDPE(c.Request().Context(), environmentOf(c), labelOf(c), revision); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
@@ -327,9 +331,10 @@ func (p *Portal) rotateToken(ctx context.Context, env sim.EnvironmentID, l sim.L
 	return token, err
 }
 
-func (p *Portal) removeDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label) error {
+// removeDPE removes a DPE for ever; revision 0: whatever is there.
+func (p *Portal) removeDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label, revision int64) error {
 	return p.change(ctx, func() (sim.Event, error) {
-		d, err := p.store.RemoveDPE(ctx, env, l)
+		d, err := p.store.RemoveDPE(ctx, env, l, revision)
 		if err != nil {
 			return sim.Event{}, fmt.Errorf("remove DPE %s: %w", l, err)
 		}

@@ -22,7 +22,7 @@ const heartbeat = 15 * time.Second
 
 func (p *Portal) eventRoutes(r *router) {
 	r.api(http.MethodGet, "/events", needUser, p.getEvents, op("events", "Read the remembered events, oldest first, or follow them: Accept text/event-stream").gives(200, []sim.Event{}).givesText(api.EventStreamType).
-		query("after", "Only events with a greater seq", uint64(0)).query("environment", "Only this one's", sim.EnvironmentID("")).query("part", "Only those that this part tells", sim.Part("")).header("Last-Event-ID", "Seq of the last event seen, instead of after"))
+		query("after", "Only events with a greater seq", uint64(0)).query("environment", "Only this one's", sim.EnvironmentID("")).query("part", "Only those that this part tells", sim.Part("")).header("Last-Event-ID", "Seq of the last event seen, instead of after").paged(pageMost))
 }
 
 // getEvents handles GET /events: the remembered events as an array, or as a stream that goes on.
@@ -42,13 +42,19 @@ func (p *Portal) getEvents(c echo.Context) error {
 	if strings.Contains(c.Request().Header.Get("Accept"), api.EventStreamType) {
 		return p.streamEvents(c, after, wanted)
 	}
-	out := []sim.Event{}
+	n, err := limit(c, pageMost)
+	if err != nil {
+		return err
+	}
+	var out []sim.Event
 	for _, e := range p.opts.Bus.Since(after) {
 		if wanted(e) {
-			out = append(out, e)
+			if out = append(out, e); len(out) > n {
+				break
+			}
 		}
 	}
-	return ok(c, out)
+	return ok(c, cut(c, out, n, "after", func(e sim.Event) string { return strconv.FormatUint(e.Seq, 10) }))
 }
 
 // sees tells whether an event is who's to see: of an environment of the own organisation, since it was created. An id may

@@ -3,6 +3,7 @@ package portal_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -35,6 +36,7 @@ type cloud struct {
 	jobs        map[sim.EnvironmentID][]api.Job
 	checks      []api.Check
 	asked       residue.Filter
+	submitting  func() // called by the next SubmitJob
 }
 
 func newCloud(bus *event.Bus) *cloud {
@@ -73,8 +75,15 @@ func (c *cloud) Credentials(_ context.Context, env sim.EnvironmentID) ([]api.Cre
 
 func (c *cloud) SubmitJob(_ context.Context, env sim.EnvironmentID, s api.JobSpec) (api.Job, error) {
 	c.mu.Lock()
+	f := c.submitting
+	c.submitting = nil
+	c.mu.Unlock()
+	if f != nil {
+		f()
+	}
+	c.mu.Lock()
 	defer c.mu.Unlock()
-	j := api.Job{ID: sim.JobID("job-" + string(rune('a'+len(c.jobs[env])))), Spec: s, State: api.JobEnqueued, Reason: "no DPE is connected", Created: epoch}
+	j := api.Job{ID: sim.JobID(fmt.Sprintf("job-%d", len(c.jobs[env])+1)), Spec: s, State: api.JobEnqueued, Reason: "no DPE is connected", Created: epoch}
 	c.jobs[env] = append([]api.Job{j}, c.jobs[env]...)
 	return j, nil
 }
@@ -90,10 +99,29 @@ func (c *cloud) Job(_ context.Context, env sim.EnvironmentID, id sim.JobID) (api
 	return api.Job{}, sim.Errorf(sim.NotFound, "there is no job %q", string(id))
 }
 
-func (c *cloud) Jobs(_ context.Context, env sim.EnvironmentID) ([]api.Job, error) {
+func (c *cloud) Jobs(_ context.Context, env sim.EnvironmentID, f api.JobFilter) ([]api.Job, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.jobs[env], nil
+	all := c.jobs[env]
+	if f.Before != "" {
+		i := slices.IndexFunc(all, func(j api.Job) bool { return j.ID == f.Before })
+		if i < 0 {
+			return nil, sim.Errorf(sim.NotFound, "there is no job %q", string(f.Before))
+		}
+		all = all[i+1:]
+	}
+	out := slices.DeleteFunc(slices.Clone(all), func(j api.Job) bool { return f.State != "" && j.State != f.State })
+	if f.Limit > 0 {
+		out = out[:min(f.Limit, len(out))]
+	}
+	return out, nil
+}
+
+// onSubmit has f called, once, while a job is being submitted.
+func (c *cloud) onSubmit(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.submitting = f
 }
 
 func (c *cloud) Residue(_ context.Context, f residue.Filter) ([]residue.Entry, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/labstack/echo/v4"
 
@@ -13,18 +14,26 @@ import (
 )
 
 func (p *Portal) jobRoutes(r *router) {
-	r.api(http.MethodGet, "/environments/:env/jobs", needUser, p.getJobs, op("jobs", "List jobs, newest first").gives(200, []api.Job{}))
+	r.api(http.MethodGet, "/environments/:env/jobs", needUser, p.getJobs, op("jobs", "List jobs, newest first").gives(200, []api.Job{}).query("before", "Only those that were accepted before this one", sim.JobID("")).query("state", "Only those in this state", api.JobState("")).paged(pageDefault))
 	r.api(http.MethodPost, "/environments/:env/jobs", needManage, p.postJob, op("submitJob", "Submit a job").takes(api.JobSpec{}).gives(201, api.Job{}).located())
 	r.api(http.MethodGet, "/environments/:env/jobs/:job", needUser, p.getJob, op("job", "Give one job").gives(200, api.Job{}))
 }
 
 // getJobs handles GET /environments/{env}/jobs.
 func (p *Portal) getJobs(c echo.Context) error {
-	out, err := p.jobs(c.Request().Context(), environmentOf(c))
+	n, err := limit(c, pageDefault)
 	if err != nil {
 		return err
 	}
-	return ok(c, notNil(out))
+	f := api.JobFilter{Before: sim.JobID(c.QueryParam("before")), State: api.JobState(c.QueryParam("state")), Limit: n + 1}
+	if f.State != "" && !slices.Contains(api.JobStates(), f.State) {
+		return sim.Errorf(sim.Invalid, "there is no state %.20q of a job", string(f.State)).WithHelp("the states are %v", api.JobStates())
+	}
+	out, err := p.jobs(c.Request().Context(), environmentOf(c), f)
+	if err != nil {
+		return err
+	}
+	return ok(c, cut(c, out, n, "before", func(j api.Job) string { return string(j.ID) }))
 }
 
 // postJob handles POST /environments/{env}/jobs.
@@ -54,11 +63,11 @@ func (p *Portal) getJob(c echo.Context) error {
 	return ok(c, j)
 }
 
-func (p *Portal) jobs(ctx context.Context, env sim.EnvironmentID) ([]api.Job, error) {
+func (p *Portal) jobs(ctx context.Context, env sim.EnvironmentID, f api.JobFilter) ([]api.Job, error) {
 	if _, err := p.store.Environment(ctx, env); err != nil {
 		return nil, err
 	}
-	out, err := p.opts.Cloud.Jobs(ctx, env)
+	out, err := p.opts.Cloud.Jobs(ctx, env, f)
 	if err != nil {
 		return nil, fmt.Errorf("list jobs of environment %s: %w", env, err)
 	}

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"fmt"
 	"net/http"
 	"reflect"
 	"regexp"
@@ -12,11 +13,14 @@ import (
 )
 
 // operation is what a route of the API says of itself. The document is made of it, and tests send what it says.
-type operation struct{ openapi.Operation }
+type operation struct {
+	openapi.Operation
+	secret bool // the answer holds one
+}
 
 // op describes a route. The id is the name of the client's method.
 func op(id, summary string) operation {
-	return operation{openapi.Operation{ID: id, Summary: summary}}
+	return operation{Operation: openapi.Operation{ID: id, Summary: summary}}
 }
 
 // takes says what the JSON body is: a value of its type.
@@ -70,6 +74,19 @@ func (o operation) ifMatched() operation {
 // located says that the answer has the address of what was made.
 func (o operation) located() operation { return o.sends("Location", "Address of what was made") }
 
+// paged says that the list comes in pages, of how many rows unless less or more is asked for.
+func (o operation) paged(rows int) operation {
+	o = o.query("limit", fmt.Sprintf("How many at most: %d unless given, and never more than %d", rows, pageMost), 1)
+	o.Answers[0].Headers = append(o.Answers[0].Headers, openapi.Header{Name: "Link", Description: `If there is more: <address of the next page>; rel="next" (RFC 8288)`, Optional: true})
+	return o
+}
+
+// secretly says that the answer holds a secret, so that it is not kept for who repeats the request.
+func (o operation) secretly() operation {
+	o.secret = true
+	return o
+}
+
 // words tells who may, for the document.
 func (n need) words() string {
 	switch n {
@@ -101,6 +118,9 @@ func pathTypes() map[string]any {
 
 // complete adds what follows from the route itself.
 func (o operation) complete(method, path string, n need) openapi.Operation {
+	if method == http.MethodPost {
+		o = o.header(api.IdempotencyHeader, keyWords(o.secret))
+	}
 	out := o.Operation
 	out.Method, out.Path, out.Tag = method, api.Prefix+pathParam.ReplaceAllString(path, "{$1}"), tagOf(path)
 	changes := method != http.MethodGet
@@ -127,6 +147,15 @@ func (o operation) complete(method, path string, n need) openapi.Operation {
 		}
 	}
 	return out
+}
+
+// keyWords says what an idempotency key does.
+func keyWords(secret bool) string {
+	s := fmt.Sprintf("Do this once: for a day of the simulator's time, the same user's same request with the same key gets the first answer again, with %s", api.ReplayedHeader)
+	if secret {
+		s = "Do this once: for a day of the simulator's time, the same user's same request with the same key is told that it was done, by a 409. Its answer held a secret and is not kept"
+	}
+	return s + ". With the same key, another request is refused with 400, and with 409 one that is repeated while the first is under way."
 }
 
 // tagOf groups routes: by the first word of the path, and what is below an environment by the collection.

@@ -248,7 +248,7 @@ func (p *Portal) submitRemove(c echo.Context) error {
 	if c.FormValue("confirm") != string(l) {
 		return p.confirmRemove(c, notConfirmed(string(l)))
 	}
-	if err := p.removeDPE(c.Request().Context(), env, l); err != nil {
+	if err := p.removeDPE(c.Request().Context(), env, l, 0); err != nil {
 		return err
 	}
 	return see(c, environmentPage(env, "settings"))

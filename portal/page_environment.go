@@ -236,7 +236,7 @@ func (p *Portal) jobsPage(c echo.Context, s api.JobSpec, wrong error) error {
 	for _, d := range dpes {
 		view.Labels = append(view.Labels, ui.Option{Value: string(d.Label), Text: d.Name, Chosen: d.Label == s.Label})
 	}
-	jobs, err := p.jobs(ctx, env)
+	jobs, err := p.jobs(ctx, env, api.JobFilter{Limit: pageMost})
 	if view.Unavailable, err = unavailable(err); err != nil {
 		return err
 	}

@@ -34,8 +34,8 @@ type Cloud interface {
 	SubmitJob(ctx context.Context, env sim.EnvironmentID, s api.JobSpec) (api.Job, error)
 	// Job gives one job, or NotFound.
 	Job(ctx context.Context, env sim.EnvironmentID, id sim.JobID) (api.Job, error)
-	// Jobs lists jobs, newest first.
-	Jobs(ctx context.Context, env sim.EnvironmentID) ([]api.Job, error)
+	// Jobs lists jobs, newest first. It returns NotFound if there is no job to list those before.
+	Jobs(ctx context.Context, env sim.EnvironmentID, f api.JobFilter) ([]api.Job, error)
 	// Residue lists what installations have left on every side, without secrets.
 	Residue(ctx context.Context, f residue.Filter) ([]residue.Entry, error)
 	// Ready tells how each part of the simulator is.
@@ -90,9 +90,10 @@ type Portal struct {
 	stopping context.Context // done when the server stops: ends event streams
 	stop     context.CancelFunc
 
-	mu     sync.Mutex
-	owners map[sim.EnvironmentID]ownership // whose events are whose; of environments that were asked for
-	causes map[sim.EnvironmentID]uint64    // Seq of the last event that changed an environment's intent; of this run, so not stored
+	mu       sync.Mutex
+	owners   map[sim.EnvironmentID]ownership // whose events are whose; of environments that were asked for
+	underWay map[request]bool                // with idempotency keys
+	causes   map[sim.EnvironmentID]uint64    // Seq of the last event that changed an environment's intent; of this run, so not stored
 }
 
 // shutdownGrace is how long requests under way may take to end when the portal stops.
@@ -121,7 +122,7 @@ func open(ctx context.Context, o Options) (*Portal, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Portal{opts: o, store: db, wall: clock.New(), changed: make(chan struct{}, 1), causes: map[sim.EnvironmentID]uint64{}, owners: map[sim.EnvironmentID]ownership{}}
+	p := &Portal{opts: o, store: db, wall: clock.New(), changed: make(chan struct{}, 1), causes: map[sim.EnvironmentID]uint64{}, underWay: map[request]bool{}, owners: map[sim.EnvironmentID]ownership{}}
 	p.stopping, p.stop = context.WithCancel(context.Background())
 	p.signal() // whatever was wanted before the last end may not have been done
 	p.http = &http.Server{

@@ -211,7 +211,7 @@ func TestLimitsSayWhatIsUsedByWhom(t *testing.T) {
 	if u := must(s.Environment(ctx, e.ID))(t).Usage; u != (api.Usage{Engines: 5, EnginesAllowed: 5, Replicas: 10, ReplicasLicensed: 10}) {
 		t.Errorf("usage is %+v", u)
 	}
-	if err := s.RemoveDPE(ctx, e.ID, "finance"); err != nil {
+	if err := s.RemoveDPE(ctx, e.ID, "finance", 0); err != nil {
 		t.Fatal(err)
 	}
 	must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Sixth", Replicas: 6}))(t)
@@ -225,7 +225,7 @@ func TestLabelIsUniqueAndUsedAgainOnlyWithNewKeys(t *testing.T) {
 	_, err := s.AddDPE(ctx, e.ID, api.DPESpec{Name: "finance!"})
 	wantError(t, err, sim.Conflict, "finance", "Finance")
 	old := must(s.Intents(ctx))(t)[0].DPEs[0]
-	if err := s.RemoveDPE(ctx, e.ID, first.Label); err != nil {
+	if err := s.RemoveDPE(ctx, e.ID, first.Label, 0); err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.DPE(ctx, e.ID, first.Label)
@@ -317,7 +317,7 @@ func TestJobsAreCheckedAndHandedOn(t *testing.T) {
 	if got := must(s.Job(ctx, e.ID, j.ID))(t); got.ID != j.ID {
 		t.Errorf("got %+v", got)
 	}
-	if got := must(s.Jobs(ctx, e.ID))(t); len(got) != 1 {
+	if got := must(s.Jobs(ctx, e.ID, api.JobFilter{}))(t); len(got) != 1 {
 		t.Errorf("jobs are %+v", got)
 	}
 	_, err := s.Job(ctx, e.ID, "nobody")
@@ -431,7 +431,7 @@ func TestNoSecretInEventsLogsCommandsOrPages(t *testing.T) {
 	for _, path := range allPages(e.ID, d.Label) {
 		seen["page "+path] = s.get(t, path).body
 	}
-	if err := s.RemoveDPE(ctx, e.ID, d.Label); err != nil {
+	if err := s.RemoveDPE(ctx, e.ID, d.Label, 0); err != nil {
 		t.Fatal(err)
 	}
 	seen["events"], seen["log"] = asJSON(t, s.bus.Since(0)), s.log.String()

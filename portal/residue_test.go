@@ -39,7 +39,7 @@ func TestHoldingsAreTheRowsOfWhatIsThere(t *testing.T) {
 	if d := cmp.Diff(want, must(s.Holdings(ctx))(t)); d != "" {
 		t.Errorf("-want +got:\n%s", d)
 	}
-	if err := s.RemoveDPE(ctx, env.ID, sim.Label("edge-eu")); err != nil {
+	if err := s.RemoveDPE(ctx, env.ID, sim.Label("edge-eu"), 0); err != nil {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(want[:1], must(s.Holdings(ctx))(t)); d != "" {

@@ -52,7 +52,7 @@ func (p *Portal) facts(ctx context.Context, subject string) (why.Facts, error) {
 		if !strings.HasPrefix(subject, "job/") {
 			continue
 		}
-		jobs, err := p.opts.Cloud.Jobs(ctx, e.ID)
+		jobs, err := p.opts.Cloud.Jobs(ctx, e.ID, api.JobFilter{})
 		if k := sim.KindOf(err); err != nil && k != sim.NotFound && k != sim.Unavailable { // it comes or goes
 			return f, fmt.Errorf("list jobs of environment %s: %w", e.ID, err)
 		}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"iter"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -173,7 +174,12 @@ func (c *Client) RemoveToken(ctx context.Context, id string) error {
 	return err
 }
 
-// Audit reads what was done, newest first.
+// AllAudit gives all entries that f chooses, newest first, read in pages of f.Limit. It ends after an error.
+func (c *Client) AllAudit(ctx context.Context, f AuditFilter) iter.Seq2[AuditEntry, error] {
+	return pages[AuditEntry](ctx, c, call{path: Prefix + "/audit", query: f.query()})
+}
+
+// Audit reads the newest entries that f chooses, at most f.Limit of them.
 func (c *Client) Audit(ctx context.Context, f AuditFilter) ([]AuditEntry, error) {
 	return get[[]AuditEntry](ctx, c, call{method: http.MethodGet, path: Prefix + "/audit", query: f.query()})
 }

@@ -3,9 +3,13 @@ package api
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -25,6 +29,13 @@ type Client struct {
 // AsHeader names the user that the simulator's own token acts for.
 const AsHeader = "Dpesim-As"
 
+// Headers of requests that are to be done once. The client sends a key with every POST, and repeats the request once if the
+// connection broke before the answer was there.
+const (
+	IdempotencyHeader = "Idempotency-Key"
+	ReplayedHeader    = "Idempotency-Replayed" // "true" on an answer that was given before
+)
+
 // call is one request.
 type call struct {
 	method, path string
@@ -33,11 +44,66 @@ type call struct {
 	accept       string
 	ifMatch      string
 	lastEventID  string
-	also         int // a status of 300 or more that is an answer all the same; 0: none
+	also         int    // a status of 300 or more that is an answer all the same; 0: none
+	key          string // idempotency key; set by [Client.open]
 }
 
 // open sends c and gives the answer, whose status is below 300 and whose body the caller closes.
 func (c *Client) open(ctx context.Context, r call) (*http.Response, error) {
+	if r.method != http.MethodPost {
+		return c.send(ctx, r)
+	}
+	r.key = rand.Text()
+	res, err := c.whole(ctx, r)
+	if broken(err) && ctx.Err() == nil {
+		res, err = c.whole(ctx, r)
+	}
+	return res, err
+}
+
+// broken tells whether err says that a request may have arrived, and its answer did not.
+func broken(err error) bool {
+	_, sent := errors.AsType[*brokenError](err)
+	return sent
+}
+
+// brokenError is a connection that broke after it was made.
+type brokenError struct{ error }
+
+// Unwrap gives the cause.
+func (e *brokenError) Unwrap() error { return e.error }
+
+// whole is [Client.send] with an answer that has been read.
+func (c *Client) whole(ctx context.Context, r call) (*http.Response, error) {
+	res, err := c.send(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(res.Body)
+	_ = res.Body.Close()
+	if err != nil {
+		return nil, c.unreachable(ctx, r.method+" "+r.path, err)
+	}
+	res.Body = io.NopCloser(bytes.NewReader(b))
+	return res, nil
+}
+
+// unreachable is the error of a request that got no answer.
+func (c *Client) unreachable(ctx context.Context, op string, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", op, ctx.Err())
+	}
+	if e, ok := errors.AsType[*net.OpError](err); !ok || e.Op != "dial" {
+		err = &brokenError{err}
+	}
+	return &sim.Error{
+		Op: op, Kind: sim.Unavailable, Msg: "the portal at " + c.BaseURL + " cannot be reached",
+		Help: "check that dpesim is up, and the address", Err: err,
+	}
+}
+
+// send sends c once.
+func (c *Client) send(ctx context.Context, r call) (*http.Response, error) {
 	op := r.method + " " + r.path
 	var body io.Reader
 	if r.body != nil {
@@ -55,7 +121,7 @@ func (c *Client) open(ctx context.Context, r call) (*http.Response, error) {
 	if err != nil {
 		return nil, &sim.Error{Op: op, Kind: sim.Invalid, Msg: "the portal's address cannot be used", Help: "give it as http://HOST:PORT", Err: err}
 	}
-	for name, value := range map[string]string{"Accept": r.accept, "If-Match": r.ifMatch, "Last-Event-ID": r.lastEventID, AsHeader: c.As} {
+	for name, value := range map[string]string{"Accept": r.accept, "If-Match": r.ifMatch, "Last-Event-ID": r.lastEventID, AsHeader: c.As, IdempotencyHeader: r.key} {
 		if value != "" {
 			req.Header.Set(name, value)
 		}
@@ -72,13 +138,7 @@ func (c *Client) open(ctx context.Context, r call) (*http.Response, error) {
 	}
 	res, err := h.Do(req)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("%s: %w", op, ctx.Err())
-		}
-		return nil, &sim.Error{
-			Op: op, Kind: sim.Unavailable, Msg: "the portal at " + c.BaseURL + " cannot be reached",
-			Help: "check that dpesim is up, and the address", Err: err,
-		}
+		return nil, c.unreachable(ctx, op, err)
 	}
 	if res.StatusCode >= http.StatusMultipleChoices && res.StatusCode != r.also {
 		defer func() { _ = res.Body.Close() }()
@@ -198,9 +258,14 @@ func (c *Client) EditDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label
 	return get[DPE](ctx, c, r)
 }
 
-// RemoveDPE removes a DPE for ever. Nothing reaches the cluster.
-func (c *Client) RemoveDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label) error {
-	_, err := c.text(ctx, call{method: http.MethodDelete, path: environmentPath(env, "dpes", string(l))})
+// RemoveDPE removes a DPE for ever. Nothing reaches the cluster. It returns Conflict if the DPE's revision is no longer
+// revision; 0 removes whatever is there.
+func (c *Client) RemoveDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label, revision int64) error {
+	r := call{method: http.MethodDelete, path: environmentPath(env, "dpes", string(l))}
+	if revision != 0 {
+		r.ifMatch = ETag(revision)
+	}
+	_, err := c.text(ctx, r)
 	return err
 }
 
@@ -236,9 +301,14 @@ func (c *Client) Engines(ctx context.Context, env sim.EnvironmentID) ([]Engine, 
 	return get[[]Engine](ctx, c, call{method: http.MethodGet, path: environmentPath(env, "engines")})
 }
 
-// Jobs lists an environment's jobs, newest first.
-func (c *Client) Jobs(ctx context.Context, env sim.EnvironmentID) ([]Job, error) {
-	return get[[]Job](ctx, c, call{method: http.MethodGet, path: environmentPath(env, "jobs")})
+// Jobs lists the newest jobs of an environment that f chooses, at most f.Limit of them.
+func (c *Client) Jobs(ctx context.Context, env sim.EnvironmentID, f JobFilter) ([]Job, error) {
+	return get[[]Job](ctx, c, call{method: http.MethodGet, path: environmentPath(env, "jobs"), query: f.query()})
+}
+
+// AllJobs gives all jobs of an environment that f chooses, newest first, read in pages of f.Limit. It ends after an error.
+func (c *Client) AllJobs(ctx context.Context, env sim.EnvironmentID, f JobFilter) iter.Seq2[Job, error] {
+	return pages[Job](ctx, c, call{path: environmentPath(env, "jobs"), query: f.query()})
 }
 
 // SubmitJob submits a job.

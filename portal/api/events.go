@@ -36,7 +36,7 @@ func (f EventFilter) query() url.Values {
 
 // Events gives the remembered events, oldest first.
 func (c *Client) Events(ctx context.Context, f EventFilter) ([]sim.Event, error) {
-	return get[[]sim.Event](ctx, c, call{method: http.MethodGet, path: Prefix + "/events", query: f.query()})
+	return collect(pages[sim.Event](ctx, c, call{path: Prefix + "/events", query: f.query()}))
 }
 
 // ErrStop ends [Client.Follow] without an error when the function given to it returns it.

@@ -2,6 +2,8 @@ package api
 
 import (
 	"encoding/json"
+	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/dpesim/dpesim/sim"
@@ -23,6 +25,27 @@ type JobSpec struct {
 	Key        string    `json:"key"`
 	Label      sim.Label `json:"label,omitempty"`       // the DPE to run on; empty: any
 	MaxRecords int64     `json:"max_records,omitempty"` // 0: all
+}
+
+// JobFilter says which jobs to read.
+type JobFilter struct {
+	State  JobState  // only those in it; empty: all
+	Before sim.JobID // only those that were accepted before this one; empty: from the newest
+	Limit  int       // at most so many; of the API, 0: 100
+}
+
+func (f JobFilter) query() url.Values {
+	q := url.Values{}
+	if f.State != "" {
+		q.Set("state", string(f.State))
+	}
+	if f.Before != "" {
+		q.Set("before", string(f.Before))
+	}
+	if f.Limit != 0 {
+		q.Set("limit", strconv.Itoa(f.Limit))
+	}
+	return q
 }
 
 // JobState is where a job is in its life. The names are an assumption (product-facts, section 2).

@@ -69,6 +69,7 @@ type Answer struct {
 // Header is a header of an answer.
 type Header struct {
 	Name, Description string
+	Optional          bool // not on every answer
 }
 
 type document struct {
@@ -132,6 +133,7 @@ type response struct {
 
 type header struct {
 	Description string  `json:"description"`
+	Required    bool    `json:"required,omitempty"`
 	Schema      *Schema `json:"schema"`
 }
 
@@ -218,7 +220,7 @@ func (s *schemas) operation(o Operation) operation {
 			if r.Headers == nil {
 				r.Headers = map[string]header{}
 			}
-			r.Headers[h.Name] = header{Description: h.Description, Schema: &Schema{Type: "string"}}
+			r.Headers[h.Name] = header{Description: h.Description, Required: !h.Optional, Schema: &Schema{Type: "string"}}
 		}
 		if a.Media != "" || a.Body != nil {
 			if r.Content == nil {

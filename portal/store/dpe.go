@@ -166,9 +166,8 @@ func (d *DB) EditDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label, dr
 			return err
 		}
 		after = before
-		if revision != 0 && revision != before.Revision {
-			return sim.Errorf(sim.Conflict, "DPE %s was changed meanwhile: its revision is %d, not %d", l, before.Revision, revision).
-				WithHelp("read it again and repeat the edit")
+		if err := before.unchanged(revision); err != nil {
+			return err
 		}
 		in := before.Inputs
 		if drivers != nil {
@@ -196,6 +195,15 @@ func (d *DB) EditDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label, dr
 		return record(ctx, tx, after.act("dpe edited"))
 	})
 	return before, after, err
+}
+
+// unchanged returns Conflict unless revision is the current one or 0.
+func (d DPE) unchanged(revision int64) error {
+	if revision == 0 || revision == d.Revision {
+		return nil
+	}
+	return sim.Errorf(sim.Conflict, "DPE %s was changed meanwhile: its revision is %d, not %d", d.Label, d.Revision, revision).
+		WithHelp("read it again and see whether you still want to do this")
 }
 
 // expiry is how the end of a token stands in its column.
@@ -241,8 +249,9 @@ func (d DPE) act(action string) Act {
 // forget removes DPEs, at the first argument in milliseconds, with their secrets.
 const forget = `UPDATE dpe SET removed_ms = ?, key = '', secret_key = '', registry_token = '' `
 
-// RemoveDPE removes a DPE for ever and gives it as it was. Its replicas are free at once.
-func (d *DB) RemoveDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label) (DPE, error) {
+// RemoveDPE removes a DPE for ever and gives it as it was. Its replicas are free at once. It returns Conflict unless revision
+// is the current one or 0.
+func (d *DB) RemoveDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label, revision int64) (DPE, error) {
 	var x DPE
 	err := d.db.Update(ctx, func(tx *sqlite.Tx) error {
 		if _, err := getEnvironment(ctx, tx, env); err != nil {
@@ -250,6 +259,9 @@ func (d *DB) RemoveDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label) 
 		}
 		var err error
 		if x, err = getDPE(ctx, tx, env, l); err != nil {
+			return err
+		}
+		if err := x.unchanged(revision); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, forget+`WHERE id = ?`, sqlite.Millis(tx.Now), x.ID); err != nil {

@@ -79,7 +79,7 @@ func TestWhatIsWantedSurvivesACrash(t *testing.T) { //nolint:tparallel // the st
 		{"create", func() error { _, err := db.CreateEnvironment(ctx, environment("prod")); return err }},
 		{"ready", func() error { settle(t, db); return nil }},
 		{"add", func() error { _, err := db.AddDPE(ctx, dpe("prod", "finance", 2, 1)); return err }},
-		{"remove", func() error { _, err := db.RemoveDPE(ctx, "prod", "finance"); return err }},
+		{"remove", func() error { _, err := db.RemoveDPE(ctx, "prod", "finance", 0); return err }},
 		{"add again", func() error { _, err := db.AddDPE(ctx, dpe("prod", "finance", 2, 2)); return err }},
 		{"upgrade", func() error { _, _, err := db.UpgradeEnvironment(ctx, "prod", "15.3.0"); return err }},
 		{"delete", func() error { _, _, err := db.DeleteEnvironment(ctx, "prod"); return err }},
@@ -252,7 +252,7 @@ func TestRulesHoldWhateverIsDone(t *testing.T) {
 			"remove": func(rt *rapid.T) {
 				l := sim.Label(labels.Draw(rt, "label"))
 				_, there := m.dpes[l]
-				_, err := db.RemoveDPE(ctx, env, l)
+				_, err := db.RemoveDPE(ctx, env, l, 0)
 				if !there {
 					wantKind(rt, err, sim.NotFound)
 					return

@@ -297,14 +297,16 @@ func newDPETokenCommand(a *app) *cobra.Command {
 
 func newDPERemoveCommand(a *app) *cobra.Command {
 	var yes bool
+	var revision int64
 	cmd := &cobra.Command{Use: "remove ENVIRONMENT LABEL --yes", Short: "Remove from Portal: final, and nothing reaches the cluster", Args: exactArgs(2)}
 	cmd.Flags().BoolVar(&yes, "yes", false, "really remove: it cannot be undone")
+	cmd.Flags().Int64Var(&revision, "revision", 0, "remove this revision only: refuse if somebody changed it meanwhile")
 	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
 		env, label := sim.EnvironmentID(args[0]), sim.Label(args[1])
 		if !yes {
 			return usage(sim.Errorf(sim.Invalid, "removing DPE %s cannot be undone", label).WithHelp("add --yes if you mean it"))
 		}
-		if err := c.RemoveDPE(ctx, env, label); err != nil {
+		if err := c.RemoveDPE(ctx, env, label, revision); err != nil {
 			return err
 		}
 		fmt.Fprintf(a.Stdout, "removed %s from the portal; its release in the cluster is still there: 'helm uninstall %s'\n", label, label)

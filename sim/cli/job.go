@@ -91,8 +91,14 @@ func failure(job api.Job) error {
 func newJobListCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "list ENVIRONMENT", Short: "List an environment's jobs, newest first", Args: exactArgs(1)}
 	output := outputFlag(cmd)
+	filter := struct {
+		api.JobFilter
+		most int
+	}{JobFilter: api.JobFilter{Limit: pageRows}}
+	cmd.Flags().StringVar((*string)(&filter.State), "state", "", "only jobs in this state, as RUNNING")
+	limitFlag(cmd, &filter.most)
 	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
-		jobs, err := c.Jobs(ctx, sim.EnvironmentID(args[0]))
+		jobs, err := firstOf(c.AllJobs(ctx, sim.EnvironmentID(args[0]), filter.JobFilter), filter.most)
 		if err != nil {
 			return err
 		}

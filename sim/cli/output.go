@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"strings"
 	"text/tabwriter"
 
@@ -82,6 +83,31 @@ func (f format) stream(w io.Writer, v any, table func(*tabwriter.Writer)) error 
 	case formatTable:
 	}
 	return f.print(w, v, table)
+}
+
+// pageRows is how many rows of a long list are asked for at once: the most that the portal gives.
+const pageRows = 1000
+
+// limitFlag adds --limit to a command that prints a long list.
+func limitFlag(cmd *cobra.Command, most *int) {
+	cmd.Flags().IntVar(most, "limit", 0, "print at most so many (default: all)")
+}
+
+// firstOf gives the first rows of a list, at most so many; 0: all. It never gives nil, which would be no list in JSON.
+func firstOf[T any](rows iter.Seq2[T, error], most int) ([]T, error) {
+	if most < 0 {
+		return nil, usage(sim.Errorf(sim.Invalid, "--limit cannot be %d", most).WithHelp("give a positive number, or leave it out for all"))
+	}
+	out := []T{}
+	for x, err := range rows {
+		if err != nil {
+			return nil, err
+		}
+		if out = append(out, x); len(out) == most {
+			break
+		}
+	}
+	return out, nil
 }
 
 // row writes one line of a table; the cells are printed with %v.

@@ -145,7 +145,7 @@ func TestResidueOfAnInstallation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.API.RemoveDPE(t.Context(), env.ID, d.Label); err != nil {
+	if err := s.API.RemoveDPE(t.Context(), env.ID, d.Label, 0); err != nil {
 		t.Fatal(err)
 	}
 	removed := func(e []residue.Entry) bool {

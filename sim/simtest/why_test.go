@@ -71,7 +71,7 @@ func TestWhyARemovedDPEIsRefused(t *testing.T) {
 	await(t, s, "dpe status changed", "to", "connected")
 	explained(t, s, "dpe/edge-eu", "DPE is connected successfully (1 of 1 replicas connected)", "dpe status changed", "engine connected", "container started", "deployment scaled", "operator ran helm install of edge-eu", "nothing: it works")
 
-	if err := s.API.RemoveDPE(t.Context(), env.ID, d.Label); err != nil {
+	if err := s.API.RemoveDPE(t.Context(), env.ID, d.Label, 0); err != nil {
 		t.Fatal(err)
 	}
 	await(t, s, "engine refused", "kind", "forbidden")

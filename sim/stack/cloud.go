@@ -99,18 +99,22 @@ func (c cloud) Job(ctx context.Context, env sim.EnvironmentID, id sim.JobID) (ap
 }
 
 // Jobs lists an environment's jobs, newest first.
-func (c cloud) Jobs(ctx context.Context, id sim.EnvironmentID) ([]api.Job, error) {
+func (c cloud) Jobs(ctx context.Context, id sim.EnvironmentID, f api.JobFilter) ([]api.Job, error) {
 	e, err := c.clouds.get(id)
 	if err != nil {
 		return nil, err
 	}
-	jobs, err := e.dpm.Jobs(ctx, dpm.JobFilter{})
+	wanted := dpm.JobFilter{Before: f.Before, Limit: f.Limit, Newest: true}
+	if f.State != "" {
+		wanted.States = []dpm.State{dpm.State(f.State)}
+	}
+	jobs, err := e.dpm.Jobs(ctx, wanted)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]api.Job, len(jobs))
 	for i, j := range jobs {
-		out[len(jobs)-1-i] = job(j)
+		out[i] = job(j)
 	}
 	return out, nil
 }

@@ -79,7 +79,7 @@ func TestRemovalWithdrawsKeyAndCredentials(t *testing.T) {
 	add(t, s.API, env, "Stays")
 	add(t, s.API, env, "Goes")
 	eventually(t, s, "the DPE is authorised", func() bool { return slices.Equal(kinds(t, s, env, "goes"), everyKind) })
-	if err := s.API.RemoveDPE(t.Context(), env, "goes"); err != nil {
+	if err := s.API.RemoveDPE(t.Context(), env, "goes", 0); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, s, "nothing is left of the DPE", func() bool { return len(kinds(t, s, env, "goes")) == 0 })
@@ -134,7 +134,7 @@ func TestCrashBetweenCommitAndServicesHealsAtTheNextStart(t *testing.T) { //noli
 		eventually(t, s, "the DPE is authorised", func() bool { return slices.Equal(kinds(t, s, "acme", "goes"), everyKind) })
 	})
 	portalAlone(t, dir, func(c *api.Client) {
-		if err := c.RemoveDPE(t.Context(), "acme", "goes"); err != nil {
+		if err := c.RemoveDPE(t.Context(), "acme", "goes", 0); err != nil {
 			t.Fatal(err)
 		}
 		add(t, c, "acme", "Comes")
@@ -275,7 +275,7 @@ func TestChangeTouchesItsOwnEnvironmentOnly(t *testing.T) {
 		d := add(t, s.API, "busy", name)
 		eventually(t, s, "the DPE is authorised", func() bool { return slices.Equal(kinds(t, s, "busy", d.Label), everyKind) })
 	}
-	if err := s.API.RemoveDPE(t.Context(), "busy", "two"); err != nil {
+	if err := s.API.RemoveDPE(t.Context(), "busy", "two", 0); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, s, "nothing is left of the DPE", func() bool { return len(kinds(t, s, "busy", "two")) == 0 })

@@ -299,7 +299,7 @@ func (k *bookkeeper) services(ctx context.Context, o *ownThings, e *environment,
 
 // work gathers jobs and results: what is under way one by one, what is finished as one thing for each DPE.
 func (k *bookkeeper) work(ctx context.Context, o *ownThings, e *environment) error {
-	jobs, err := cloud{k.stack}.Jobs(ctx, e.id)
+	jobs, err := cloud{k.stack}.Jobs(ctx, e.id, api.JobFilter{})
 	if err != nil {
 		return err
 	}
