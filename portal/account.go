@@ -59,17 +59,17 @@ func (p *Portal) postUser(c echo.Context) error {
 		return err
 	}
 	if !userID.MatchString(s.ID) {
-		return sim.Errorf(sim.Invalid, "%.40q cannot be a user id", s.ID).WithHelp("use 2 to 32 of a-z, 0-9 and hyphens, beginning with a letter")
+		return api.InField("id", sim.Errorf(sim.Invalid, "%.40q cannot be a user id", s.ID).WithHelp("use 2 to 32 of a-z, 0-9 and hyphens, beginning with a letter"))
 	}
 	if s.Role == "" {
 		s.Role = api.RoleMember
 	}
 	if !slices.Contains(api.Roles(), s.Role) {
-		return sim.Errorf(sim.Invalid, "there is no role %.40q", string(s.Role)).WithHelp("the roles are %v", api.Roles())
+		return api.InField("role", sim.Errorf(sim.Invalid, "there is no role %.40q", string(s.Role)).WithHelp("the roles are %v", api.Roles()))
 	}
 	hash, err := hashPassword(s.Password)
 	if err != nil {
-		return err
+		return api.InField("password", err)
 	}
 	u, err := p.store.AddUser(ctx, store.User{Password: hash, User: api.User{ID: s.ID, Name: name, Organisation: identityOf(ctx).Organisation, Role: s.Role}})
 	if err != nil {
@@ -127,15 +127,15 @@ func (p *Portal) addToken(c echo.Context, s api.TokenSpec) (api.NewToken, error)
 		return api.NewToken{}, err
 	}
 	if len(s.Scopes) == 0 {
-		return api.NewToken{}, sim.Errorf(sim.Invalid, "an API token without a scope is good for nothing").WithHelp("the scopes are %v", api.Scopes())
+		return api.NewToken{}, api.InField("scopes", sim.Errorf(sim.Invalid, "an API token without a scope is good for nothing").WithHelp("the scopes are %v", api.Scopes()))
 	}
 	who := identityOf(ctx)
 	for _, x := range s.Scopes {
 		if !slices.Contains(api.Scopes(), x) {
-			return api.NewToken{}, sim.Errorf(sim.Invalid, "there is no scope %.40q", string(x)).WithHelp("the scopes are %v", api.Scopes())
+			return api.NewToken{}, api.InField("scopes", sim.Errorf(sim.Invalid, "there is no scope %.40q", string(x)).WithHelp("the scopes are %v", api.Scopes()))
 		}
 		if !slices.Contains(who.Scopes, x) { // a token cannot make a mightier one
-			return api.NewToken{}, sim.Errorf(sim.Forbidden, "%s has no scope %q to give", who.Via, string(x)).WithHelp("sign in and make the token there")
+			return api.NewToken{}, api.InField("scopes", sim.Errorf(sim.Forbidden, "%s has no scope %q to give", who.Via, string(x)).WithHelp("sign in and make the token there"))
 		}
 	}
 	now := p.opts.Clock.Now()
@@ -143,7 +143,7 @@ func (p *Portal) addToken(c echo.Context, s api.TokenSpec) (api.NewToken, error)
 		s.Expires = now.Add(apiTokenLife)
 	}
 	if !s.Expires.After(now) {
-		return api.NewToken{}, sim.Errorf(sim.Invalid, "the API token would have expired already").WithHelp("give a time after %s, the simulator's now", now.Format(time.RFC3339))
+		return api.NewToken{}, api.InField("expires", sim.Errorf(sim.Invalid, "the API token would have expired already").WithHelp("give a time after %s, the simulator's now", now.Format(time.RFC3339)))
 	}
 	slices.Sort(s.Scopes)
 	secret := sim.Secret("dpesim_" + rand.Text())

@@ -7,10 +7,12 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/sim"
 )
 
@@ -34,7 +36,23 @@ func decode(c echo.Context, v any) error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLong()
 	}
-	return &sim.Error{Kind: sim.Invalid, Msg: "the body cannot be read: " + jsonWords(err), Help: "send one JSON object with the documented fields", Err: err}
+	return jsonField(err, &sim.Error{Kind: sim.Invalid, Msg: "the body cannot be read: " + jsonWords(err), Help: "send one JSON object with the documented fields", Err: err})
+}
+
+// unknownField is how package encoding/json begins to tell of a field that it does not know; the name follows, quoted.
+const unknownField = "json: unknown field "
+
+// jsonField names the field in told that err, of package encoding/json, is about, if it is about one.
+func jsonField(err, told error) error {
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
+		return api.InField(e.Field, told)
+	}
+	if quoted, ok := strings.CutPrefix(err.Error(), unknownField); ok {
+		if name, err := strconv.Unquote(quoted); err == nil {
+			return api.InField(name, told)
+		}
+	}
+	return told
 }
 
 func tooLong() error {
@@ -52,7 +70,7 @@ func jsonWords(err error) string {
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "it ends too early"
-	case strings.HasPrefix(err.Error(), "json: unknown field "):
+	case strings.HasPrefix(err.Error(), unknownField):
 		return strings.TrimPrefix(err.Error(), "json: ")
 	}
 	return "it is not one JSON value"

@@ -242,6 +242,11 @@ func TestTheDocumentIsServedToEverybodyAndCommitted(t *testing.T) {
 	if got.code != http.StatusOK || got.header.Get("Content-Type") != "application/json" {
 		t.Fatalf("%d %v", got.code, got.header)
 	}
+	for _, have := range []string{got.header.Get("ETag"), `"x", W/` + got.header.Get("ETag")} {
+		if again := s.send(t, http.MethodGet, "/api/v1/openapi.json", "", "If-None-Match: "+have); again.code != http.StatusNotModified || again.body != "" {
+			t.Errorf("who has %s is answered with %d and %d bytes", have, again.code, len(again.body))
+		}
+	}
 	committed := must(os.ReadFile("../docs/openapi.json"))(t)
 	if got.body != string(committed) {
 		t.Error("docs/openapi.json is not what is served: run go generate ./portal")

@@ -250,7 +250,7 @@ func dpeRow(env sim.EnvironmentID, s api.DPESpec) (store.DPE, error) {
 		return d, err
 	}
 	if d.Label, err = sim.LabelFromName(d.Name); err != nil {
-		return d, err
+		return d, api.InField("name", err)
 	}
 	if s.Drivers == nil {
 		s.Drivers = sim.Drivers()
@@ -271,14 +271,14 @@ func dpeRow(env sim.EnvironmentID, s api.DPESpec) (store.DPE, error) {
 // checkDrivers gives d in the catalogue's order, never nil.
 func checkDrivers(d []sim.Driver) ([]sim.Driver, error) {
 	if err := sim.CheckDrivers(d); err != nil {
-		return nil, err
+		return nil, api.InField("drivers", err)
 	}
 	return slices.DeleteFunc(sim.Drivers(), func(x sim.Driver) bool { return !slices.Contains(d, x) }), nil
 }
 
 func checkReplicas(n int) error {
 	if n < 1 {
-		return sim.Errorf(sim.Invalid, "a DPE cannot have %d replicas", n).WithHelp("choose 1 or more; to have none, remove the DPE")
+		return api.InField("replicas", sim.Errorf(sim.Invalid, "a DPE cannot have %d replicas", n).WithHelp("choose 1 or more; to have none, remove the DPE"))
 	}
 	return nil
 }

@@ -182,7 +182,7 @@ func (p *Portal) createEnvironment(ctx context.Context, s api.EnvironmentSpec) (
 		s.Organisation = who.Organisation
 	}
 	if !who.sees(s.Organisation) {
-		return api.Environment{}, sim.Errorf(sim.NotFound, "there is no organisation %q", s.Organisation)
+		return api.Environment{}, api.InField("organisation", sim.Errorf(sim.NotFound, "there is no organisation %q", s.Organisation))
 	}
 	row, err := environmentRow(s)
 	if err != nil {
@@ -214,20 +214,22 @@ func environmentRow(s api.EnvironmentSpec) (store.Environment, error) {
 		Contract: api.EnvironmentContract{Engines: s.EnginesAllowed, Replicas: s.ReplicasAllowed, ExceptionalSizing: !s.StandardSizing},
 	}
 	if !slices.Contains(api.Offerings(), e.Offering) {
-		return e, sim.Errorf(sim.Invalid, "there is no offering tier %.40q", string(e.Offering)).WithHelp("the offering tiers are %v", api.Offerings())
+		return e, api.InField("offering", sim.Errorf(sim.Invalid, "there is no offering tier %.40q", string(e.Offering)).WithHelp("the offering tiers are %v", api.Offerings()))
 	}
-	if s.EnginesAllowed < 0 || s.ReplicasAllowed < 0 {
-		return e, sim.Errorf(sim.Invalid, "a contract cannot allow fewer than no engines or replicas").WithHelp("give positive numbers, or 0 for those of the organisation")
+	for field, n := range map[string]int{"engines_allowed": s.EnginesAllowed, "replicas_allowed": s.ReplicasAllowed} {
+		if n < 0 {
+			return e, api.InField(field, sim.Errorf(sim.Invalid, "a contract cannot allow fewer than no engines or replicas").WithHelp("give positive numbers, or 0 for those of the organisation"))
+		}
 	}
 	var err error
 	if e.Name, err = checkName(s.Name); err != nil {
 		return e, err
 	}
 	if e.ID, err = sim.EnvironmentIDFromName(e.Name); err != nil {
-		return e, err
+		return e, api.InField("name", err)
 	}
 	if e.Location, err = location(s.Cloud, s.Region); err != nil {
-		return e, err
+		return e, api.InField("region", err)
 	}
 	releases := chart.Releases()
 	if e.Release = s.Release; e.Release == "" {
@@ -240,7 +242,7 @@ func environmentRow(s api.EnvironmentSpec) (store.Environment, error) {
 		e.Tier = sim.TierS
 	}
 	if _, err := e.Tier.Sizing(); err != nil {
-		return e, err
+		return e, api.InField("tier", err)
 	}
 	e.AccessKey, e.SecretKey = storageCredential("OPER")
 	return e, nil
@@ -248,6 +250,11 @@ func environmentRow(s api.EnvironmentSpec) (store.Environment, error) {
 
 // checkName gives a name without the space around it. It returns Invalid for one that cannot be shown in one short line.
 func checkName(s string) (string, error) {
+	s, err := line(s)
+	return s, api.InField("name", err)
+}
+
+func line(s string) (string, error) {
 	s = strings.TrimSpace(s)
 	switch {
 	case s == "":
@@ -274,10 +281,10 @@ func location(cloud, region string) (api.Location, error) {
 
 func checkRelease(r sim.Release) error {
 	if _, err := sim.ParseRelease(string(r)); err != nil {
-		return err
+		return api.InField("release", err)
 	}
 	if !slices.Contains(chart.Releases(), r) {
-		return sim.Errorf(sim.Invalid, "release %s is not in the catalogue", r).WithHelp("the releases are %v", chart.Releases())
+		return api.InField("release", sim.Errorf(sim.Invalid, "release %s is not in the catalogue", r).WithHelp("the releases are %v", chart.Releases()))
 	}
 	return nil
 }

@@ -99,7 +99,7 @@ func after(c echo.Context) (uint64, error) {
 	}
 	n, err := strconv.ParseUint(s, 10, 64)
 	if err != nil {
-		return 0, sim.Errorf(sim.Invalid, "events cannot be read after %q", s).WithHelp("give the seq of an event, a number from 0")
+		return 0, api.InField("after", sim.Errorf(sim.Invalid, "events cannot be read after %.40q", s).WithHelp("give the seq of an event, a number from 0"))
 	}
 	return n, nil
 }

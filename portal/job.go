@@ -27,7 +27,7 @@ func (p *Portal) getJobs(c echo.Context) error {
 	}
 	f := api.JobFilter{Before: sim.JobID(c.QueryParam("before")), State: api.JobState(c.QueryParam("state")), Limit: n + 1}
 	if f.State != "" && !slices.Contains(api.JobStates(), f.State) {
-		return sim.Errorf(sim.Invalid, "there is no state %.20q of a job", string(f.State)).WithHelp("the states are %v", api.JobStates())
+		return api.InField("state", sim.Errorf(sim.Invalid, "there is no state %.20q of a job", string(f.State)).WithHelp("the states are %v", api.JobStates()))
 	}
 	out, err := p.jobs(c.Request().Context(), environmentOf(c), f)
 	if err != nil {
@@ -81,18 +81,20 @@ func (p *Portal) submitJob(ctx context.Context, env sim.EnvironmentID, s api.Job
 	}
 	switch {
 	case s.Kind != api.JobProfile:
-		return api.Job{}, sim.Errorf(sim.Invalid, "there is no kind of job %q", string(s.Kind)).WithHelp("the kinds are: %s", api.JobProfile)
-	case s.Bucket == "" || s.Key == "":
-		return api.Job{}, sim.Errorf(sim.Invalid, "the job does not say what to read").WithHelp("give the bucket and the key of an object")
+		return api.Job{}, api.InField("kind", sim.Errorf(sim.Invalid, "there is no kind of job %q", string(s.Kind)).WithHelp("the kinds are: %s", api.JobProfile))
+	case s.Bucket == "":
+		return api.Job{}, api.InField("bucket", sim.Errorf(sim.Invalid, "the job does not say what to read").WithHelp("give the bucket and the key of an object"))
+	case s.Key == "":
+		return api.Job{}, api.InField("key", sim.Errorf(sim.Invalid, "the job does not say what to read").WithHelp("give the bucket and the key of an object"))
 	case s.MaxRecords < 0:
-		return api.Job{}, sim.Errorf(sim.Invalid, "a job cannot read %d records", s.MaxRecords).WithHelp("give a positive number, or 0 for all")
+		return api.Job{}, api.InField("max_records", sim.Errorf(sim.Invalid, "a job cannot read %d records", s.MaxRecords).WithHelp("give a positive number, or 0 for all"))
 	}
 	if _, err := p.store.Environment(ctx, env); err != nil {
 		return api.Job{}, err
 	}
 	if s.Label != "" {
 		if _, _, err := p.store.DPE(ctx, env, s.Label); err != nil {
-			return api.Job{}, err
+			return api.Job{}, api.InField("label", err)
 		}
 	}
 	j, err := p.opts.Cloud.SubmitJob(ctx, env, s)

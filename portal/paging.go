@@ -5,6 +5,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/sim"
 )
 
@@ -22,7 +23,7 @@ func number(c echo.Context, name string) (int64, error) {
 	}
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || n < 1 {
-		return 0, sim.Errorf(sim.Invalid, "%s cannot be %.20q", name, s).WithHelp("give a whole number from 1")
+		return 0, api.InField(name, sim.Errorf(sim.Invalid, "%s cannot be %.20q", name, s).WithHelp("give a whole number from 1"))
 	}
 	return n, nil
 }

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -90,9 +91,13 @@ func (p *Portal) answerError(err error, c echo.Context) {
 	} else {
 		leaveGone(c, kind)
 		mediaType = api.ProblemType
-		body, e = json.Marshal(api.Problem{
-			Type: "about:blank", Title: http.StatusText(code), Status: code, Detail: msg, Kind: kind.String(), Help: help, RequestID: id,
-		})
+		problem := api.Problem{
+			Type: "about:blank", Title: http.StatusText(code), Status: code, Detail: msg, Kind: kind.String(), Help: cmp.Or(help, helpOf(kind)), RequestID: id,
+		}
+		if f, ok := errors.AsType[*api.FieldError](err); ok && kind != sim.Internal {
+			problem.Errors = []api.ProblemField{{Field: f.Field, Detail: msg}}
+		}
+		body, e = json.Marshal(problem)
 	}
 	if e != nil {
 		p.opts.Log.Error("error answer not made", "err", e)
@@ -100,6 +105,28 @@ func (p *Portal) answerError(err error, c echo.Context) {
 	if e := c.Blob(code, mediaType, body); e != nil {
 		p.opts.Log.Debug("error answer not sent", "err", e)
 	}
+}
+
+// helpOf says what to do about an error that does not say it itself.
+func helpOf(k sim.Kind) string {
+	switch k {
+	case sim.Invalid:
+		return "change the request; " + api.Prefix + "/openapi.json describes each"
+	case sim.NotFound:
+		return "check the name: the list of its kind has all that there are"
+	case sim.Conflict:
+		return "read it again and see whether you still want to do this"
+	case sim.Unauthenticated:
+		return "sign in, or send an API token"
+	case sim.Forbidden:
+		return "ask an organisation admin"
+	case sim.Exhausted:
+		return "use less, or have the contract changed"
+	case sim.Unavailable:
+		return "try again in a moment; /readyz?verbose tells what is not ready"
+	case sim.Internal:
+	}
+	return "the cause is in dpesim's log"
 }
 
 // leaveGone has a page whose live part asked for something that is gone be left.

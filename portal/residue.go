@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/residue"
 )
@@ -23,7 +24,7 @@ func (p *Portal) getResidue(c echo.Context) error {
 	if s := c.QueryParam("all"); s != "" {
 		all, err := strconv.ParseBool(s)
 		if err != nil {
-			return sim.Errorf(sim.Invalid, "%.20q is no answer to whether all are wanted", s).WithHelp("use all=true or all=false")
+			return api.InField("all", sim.Errorf(sim.Invalid, "%.20q is no answer to whether all are wanted", s).WithHelp("use all=true or all=false"))
 		}
 		f.All = all
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 // Client calls a portal. It is safe for concurrent use. What the portal refuses comes back as a *[sim.Error] with the
-// portal's kind, message and help; a portal that cannot be reached is Unavailable.
+// portal's kind, message and help, inside a *[FieldError] if a field of the request is to blame; a portal that cannot be reached is Unavailable.
 type Client struct {
 	BaseURL string       // of the portal: "http://127.0.0.1:8080"
 	HTTP    *http.Client // nil: [http.DefaultClient]

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,16 +13,45 @@ import (
 // ProblemType is the media type of [Problem]. Source: RFC 9457, section 3.
 const ProblemType = "application/problem+json"
 
-// Problem is the body of every error answer, RFC 9457 problem details with three members of our own.
+// Problem is the body of every error answer, RFC 9457 problem details with members of our own: kind, help, errors and
+// request_id.
 type Problem struct {
 	Type      string `json:"type"`             // "about:blank": the status says it
 	Title     string `json:"title"`            // the status in words
 	Status    int    `json:"status"`           // the HTTP status
 	Detail    string `json:"detail,omitempty"` // what happened and why
 	Kind      string `json:"kind"`             // [sim.Kind] by name
-	Help      string `json:"help,omitempty"`   // what to do next
+	Help      string `json:"help"`             // what to do next
 	RequestID string `json:"request_id,omitempty"`
+
+	Errors []ProblemField `json:"errors,omitempty"` // the fields that are to blame, if it is one's fault
 }
+
+// ProblemField is what is wrong with one field of a request.
+type ProblemField struct {
+	Field  string `json:"field"` // its name in the JSON body or in the query
+	Detail string `json:"detail"`
+}
+
+// FieldError is an error that one field of a request is to blame for, on both sides of the API.
+type FieldError struct {
+	Field string // its name in JSON
+	Err   error
+}
+
+// InField says that a field is to blame for err. It gives nil for nil, and an error that names a field already as it is.
+func InField(field string, err error) error {
+	if _, named := errors.AsType[*FieldError](err); named || err == nil {
+		return err
+	}
+	return &FieldError{Field: field, Err: err}
+}
+
+// Error is that of the error itself: its words name the field where they need to.
+func (e *FieldError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the error.
+func (e *FieldError) Unwrap() error { return e.Err }
 
 // maxProblem bounds how much of an error answer the client reads, in bytes.
 const maxProblem = 64 << 10
@@ -37,6 +67,9 @@ func readProblem(op string, res *http.Response) error {
 		}
 		if e.Kind == sim.Internal { // its text is for the log of the other side only; the id finds it there
 			e.Err = fmt.Errorf("request %s", p.RequestID)
+		}
+		if len(p.Errors) > 0 {
+			return InField(p.Errors[0].Field, e)
 		}
 		return e
 	}

@@ -54,7 +54,7 @@ func (d *DB) AddUser(ctx context.Context, u User) (User, error) {
 		u.Created = tx.Now
 		err := insertUser(ctx, tx, u)
 		if k := sqlite.Classify(err); k != nil && sim.KindOf(k) == sim.Conflict {
-			return sim.Errorf(sim.Conflict, "the user id %q is taken", u.ID).WithHelp("choose another one")
+			return api.InField("id", sim.Errorf(sim.Conflict, "the user id %q is taken", u.ID).WithHelp("choose another one"))
 		}
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/sqlite"
 )
@@ -124,8 +125,8 @@ func (d *DB) AddDPE(ctx context.Context, x DPE) (DPE, error) {
 			return err
 		}
 		if i := slices.IndexFunc(others, func(o DPE) bool { return o.Label == x.Label }); i >= 0 {
-			return sim.Errorf(sim.Conflict, "the label %s, derived from the name %q, is that of DPE %q in environment %s", x.Label, x.Name, others[i].Name, e.ID).
-				WithHelp("use another name: a label is unique in its environment")
+			return api.InField("name", sim.Errorf(sim.Conflict, "the label %s, derived from the name %q, is that of DPE %q in environment %s", x.Label, x.Name, others[i].Name, e.ID).
+				WithHelp("use another name: a label is unique in its environment"))
 		}
 		if err := checkEngines(e, others); err != nil {
 			return err
@@ -318,9 +319,9 @@ func checkReplicas(e Environment, others []DPE, wanted int) error {
 	if wanted <= licensed-used {
 		return nil
 	}
-	return sim.Errorf(sim.Exhausted, "environment %s cannot have %d more replicas: the licence allows %d, %d are used (%s) and %d are free",
+	return api.InField("replicas", sim.Errorf(sim.Exhausted, "environment %s cannot have %d more replicas: the licence allows %d, %d are used (%s) and %d are free",
 		e.ID, wanted, licensed, used, orNone(by), max(licensed-used, 0)).
-		WithHelp("ask for fewer replicas, or free some by editing or removing another DPE; the limit is shared by all DPEs of the environment")
+		WithHelp("ask for fewer replicas, or free some by editing or removing another DPE; the limit is shared by all DPEs of the environment"))
 }
 
 func orNone(s []string) string {

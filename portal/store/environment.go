@@ -105,11 +105,11 @@ func (d *DB) Environment(ctx context.Context, id sim.EnvironmentID) (Environment
 func (d *DB) CreateEnvironment(ctx context.Context, e Environment) (Environment, error) {
 	err := d.db.Update(ctx, func(tx *sqlite.Tx) error {
 		if err := checkFree(ctx, tx, e); err != nil {
-			return err
+			return api.InField("name", err)
 		}
 		o, err := organisation(ctx, tx, e.Organisation)
 		if err != nil {
-			return err
+			return api.InField("organisation", err)
 		}
 		e.Contract.Engines = cmp.Or(e.Contract.Engines, o.Contract.EnginesPerEnvironment)
 		e.Contract.Replicas = cmp.Or(e.Contract.Replicas, o.Licence.ReplicasPerEnvironment)
