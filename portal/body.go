@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 
@@ -68,6 +69,8 @@ func jsonWords(err error) string {
 		return fmt.Sprintf("it is not JSON (at byte %d)", e.Offset)
 	}
 	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "it did not arrive in time"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "it ends too early"
 	case strings.HasPrefix(err.Error(), unknownField):

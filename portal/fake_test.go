@@ -205,6 +205,12 @@ func startAt(tb testing.TB, path string) *sut {
 // serve opens and serves a portal until the test ends.
 func (s *sut) serve(tb testing.TB, o portal.Options) {
 	tb.Helper()
+	tb.Cleanup(s.open(tb, o))
+}
+
+// open opens and serves a portal until what it gives is called.
+func (s *sut) open(tb testing.TB, o portal.Options) (stop func()) {
+	tb.Helper()
 	p, err := portal.Open(tb.Context(), o)
 	if err != nil {
 		tb.Fatal(err)
@@ -214,7 +220,7 @@ func (s *sut) serve(tb testing.TB, o portal.Options) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	done := make(chan error, 1)
 	go func() { done <- p.Serve(ctx) }()
-	tb.Cleanup(func() {
+	return func() {
 		cancel()
 		if err := <-done; err != nil {
 			tb.Errorf("Serve: %v", err)
@@ -223,7 +229,7 @@ func (s *sut) serve(tb testing.TB, o portal.Options) {
 			tb.Errorf("Close: %v", err)
 		}
 		s.HTTP.CloseIdleConnections()
-	})
+	}
 }
 
 // reconcile settles what is wanted, as sim/stack does once it has made it so.

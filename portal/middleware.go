@@ -1,13 +1,16 @@
 package portal
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -25,7 +28,7 @@ const maxBody = 64 << 10
 func newRouter(p *Portal) *router {
 	e := echo.New()
 	e.HTTPErrorHandler = p.answerError
-	e.Use(p.identify, p.rescue, headers, p.checkHost, checkOrigin, bound, p.maybeFail)
+	e.Use(p.identify, p.rescue, headers, p.checkHost, checkOrigin, p.bound(bodyTime), p.maybeFail)
 	r := &router{p: p, e: e}
 	p.healthRoutes(r)
 	p.accountRoutes(r)
@@ -116,13 +119,47 @@ func checkOrigin(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// bound keeps bodies small.
-func bound(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		r := c.Request()
-		r.Body = http.MaxBytesReader(c.Response(), r.Body, maxBody)
-		return next(c)
+// bodyTime bounds how long a body may take to arrive, in the machine's time.
+const bodyTime = 5 * time.Second
+
+// bound keeps bodies small, and has them arrive within d of being read first.
+func (p *Portal) bound(d time.Duration) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			r := c.Request()
+			body := http.MaxBytesReader(c.Response(), r.Body, maxBody)
+			if r.ContentLength != 0 {
+				body = &timedBody{ReadCloser: body, connection: http.NewResponseController(c.Response().Writer), until: func() time.Time { return p.wall.Now().Add(d) }}
+			}
+			r.Body = body
+			return next(c)
+		}
 	}
+}
+
+// timedBody is a body that has to arrive in time. A stream of events has none, so that its connection stays.
+type timedBody struct {
+	io.ReadCloser
+	connection *http.ResponseController
+	until      func() time.Time // when it has to be there, if it is asked for now
+	started    bool
+}
+
+// Read reads on until the time is over.
+func (b *timedBody) Read(to []byte) (int, error) {
+	if !b.started {
+		b.started = true
+		if err := b.connection.SetReadDeadline(b.until()); err != nil {
+			return 0, err
+		}
+	}
+	n, err := b.ReadCloser.Read(to)
+	if errors.Is(err, io.EOF) { // what the handler does now takes what it takes
+		if e := b.connection.SetReadDeadline(time.Time{}); e != nil {
+			return n, e
+		}
+	}
+	return n, err
 }
 
 // maybeFail is where requests fail on purpose.

@@ -82,7 +82,7 @@ func requestDigest(c echo.Context) (string, error) {
 		return "", tooLong()
 	}
 	if err != nil {
-		return "", &sim.Error{Kind: sim.Invalid, Msg: "the body cannot be read", Help: "send it again", Err: err}
+		return "", &sim.Error{Kind: sim.Invalid, Msg: "the body cannot be read: " + jsonWords(err), Help: "send it again", Err: err}
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return digest(r.Method + " " + r.URL.RequestURI() + "\n" + string(body)), nil

@@ -137,8 +137,8 @@ func (o operation) complete(method, path string, n need) openapi.Operation {
 	}
 	out.Params = append(params, out.Params...)
 	for code, answers := range map[int]bool{
-		http.StatusBadRequest: true, http.StatusUnauthorized: n != needNothing, http.StatusForbidden: true,
-		http.StatusNotFound: n != needNothing, // also: the user to act for is not there
+		http.StatusBadRequest: true, http.StatusUnauthorized: true, http.StatusForbidden: true,
+		http.StatusNotFound: true, // also: the user to act for is not there
 		http.StatusConflict: changes, http.StatusUnprocessableEntity: changes,
 		http.StatusInternalServerError: true, http.StatusServiceUnavailable: true,
 	} {
