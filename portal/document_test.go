@@ -91,10 +91,11 @@ var theSpec = sync.OnceValues(func() (*spec, error) {
 func (s *spec) at(tokens ...string) (*jsonschema.Schema, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	pointer := ""
+	var b strings.Builder
 	for _, x := range tokens {
-		pointer += "/" + strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D").Replace(x)
+		b.WriteString("/" + strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D").Replace(x))
 	}
+	pointer := b.String()
 	if c := s.compiled[pointer]; c != nil {
 		return c, nil
 	}

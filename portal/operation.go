@@ -151,7 +151,7 @@ func (o operation) complete(method, path string, n need) openapi.Operation {
 
 // keyWords says what an idempotency key does.
 func keyWords(secret bool) string {
-	s := fmt.Sprintf("Do this once: for a day of the simulator's time, the same user's same request with the same key gets the first answer again, with %s", api.ReplayedHeader)
+	s := "Do this once: for a day of the simulator's time, the same user's same request with the same key gets the first answer again, with " + api.ReplayedHeader
 	if secret {
 		s = "Do this once: for a day of the simulator's time, the same user's same request with the same key is told that it was done, by a 409. Its answer held a secret and is not kept"
 	}

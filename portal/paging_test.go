@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -109,7 +110,7 @@ func TestAuditAndEventsAreReadWhole(t *testing.T) {
 		t.Errorf("entries %v, want %v", seqs, want)
 	}
 	for i := range 2500 {
-		s.bus.Publish(ctx, sim.Event{Part: sim.PartSim, Environment: e.ID, What: "something happened", Detail: map[string]string{"n": fmt.Sprint(i)}})
+		s.bus.Publish(ctx, sim.Event{Part: sim.PartSim, Environment: e.ID, What: "something happened", Detail: map[string]string{"n": strconv.Itoa(i)}})
 	}
 	if got := must(s.Events(ctx, api.EventFilter{}))(t); len(got) <= 2500 || got[0].Seq != 1 || got[len(got)-1].Seq != uint64(len(got)) {
 		t.Errorf("%d events from %d", len(got), got[0].Seq)

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -52,7 +53,7 @@ func TestWhateverIsSentIsAnsweredAsDocumented(t *testing.T) {
 	statuses := map[int]int{}
 	rapid.Check(t, func(rt *rapid.T) {
 		n++
-		own := filepath.Join(dir, fmt.Sprint(n))
+		own := filepath.Join(dir, strconv.Itoa(n))
 		if err := os.Mkdir(own, 0o700); err != nil {
 			rt.Fatal(err)
 		}
@@ -138,11 +139,11 @@ func (w *wire) send(r raw) (answer, error) {
 
 func (w *wire) once(r raw) (answer, error) {
 	if w.conn == nil {
-		c, err := net.Dial("tcp", w.address) //nolint:noctx // loopback; the deadline below bounds it
+		c, err := net.Dial("tcp", w.address)
 		if err != nil {
 			return answer{}, err
 		}
-		if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil { //nolint:forbidigo // of a real connection
+		if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 			return answer{}, errors.Join(err, c.Close())
 		}
 		w.conn, w.in = c, bufio.NewReader(c)

@@ -132,8 +132,7 @@ func fields(t reflect.Type) []field {
 	var walk func(t reflect.Type, depth int)
 	depths := map[string]int{}
 	walk = func(t reflect.Type, depth int) {
-		for i := range t.NumField() {
-			f := t.Field(i)
+		for f := range t.Fields() {
 			tag, has := f.Tag.Lookup("json")
 			name, opts, _ := strings.Cut(tag, ",")
 			switch {
