@@ -28,7 +28,7 @@ type bookkeeper struct {
 const recordEvery = 500 * time.Millisecond
 
 func (s *Stack) openBookkeeper(context.Context) error {
-	s.books = &bookkeeper{stack: s, survey: survey.New(s.cluster.RESTConfig()), opened: make(chan struct{})}
+	s.books = &bookkeeper{stack: s, survey: survey.New(s.cluster.RESTConfig(), s.log(sim.PartSim)), opened: make(chan struct{})}
 	return s.group.Add(life.Service{Name: "residue ledger", Serve: s.books.serve, Close: s.books.close})
 }
 
@@ -123,12 +123,13 @@ func (k *bookkeeper) close() error {
 
 // Residue lists what installations have left, once the cluster has been read.
 func (c cloud) Residue(ctx context.Context, f residue.Filter) ([]residue.Entry, error) {
-	for _, ready := range []<-chan struct{}{c.books.opened, c.books.survey.Synced()} {
-		select {
-		case <-ready:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	select {
+	case <-c.books.opened:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if err := c.books.survey.Wait(ctx); err != nil {
+		return nil, err
 	}
 	present, err := c.books.look(ctx)
 	if err != nil {

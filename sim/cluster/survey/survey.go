@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -15,11 +16,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/dpesim/dpesim/sim"
 )
 
 // maxBrief bounds how many objects that came and went are remembered until [Survey.Take].
@@ -49,11 +53,14 @@ type Object struct {
 // Survey watches a cluster. It is safe for concurrent use.
 type Survey struct {
 	config  *rest.Config
+	log     *slog.Logger
 	changed chan struct{} // cap 1
 
-	synced chan struct{} // closed once all has been seen
+	synced  chan struct{} // closed once all has been seen
+	failing chan struct{} // closed once the API server could not be asked
 
 	mu    sync.Mutex
+	fault error // of the latest attempt to ask; nil: none failed
 	items map[types.UID]item
 	brief []item // gone since the last Take
 }
@@ -65,17 +72,44 @@ type item struct {
 }
 
 // New gives a survey that knows nothing before [Survey.Serve].
-func New(config *rest.Config) *Survey {
-	return &Survey{config: config, changed: make(chan struct{}, 1), synced: make(chan struct{}), items: map[types.UID]item{}}
+func New(config *rest.Config, log *slog.Logger) *Survey {
+	return &Survey{
+		config: config, log: log, changed: make(chan struct{}, 1), synced: make(chan struct{}), failing: make(chan struct{}), items: map[types.UID]item{},
+	}
 }
 
 // Synced is closed once all of the cluster has been seen.
 func (s *Survey) Synced() <-chan struct{} { return s.synced }
 
+// Wait waits until all of the cluster has been seen. It returns Unavailable, and why, if the API server does not let itself be
+// asked, and ctx's error when ctx is done.
+func (s *Survey) Wait(ctx context.Context) error {
+	select {
+	case <-s.synced:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.failing:
+	}
+	select {
+	case <-s.synced:
+		return nil
+	default:
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return sim.Errorf(sim.Unavailable, "the cluster cannot be surveyed: %w", s.fault).WithHelp("it is tried again by itself; is the cluster's API server up?")
+}
+
 // Changed receives when something may have changed since the last [Survey.Take]. It is for one reader.
 func (s *Survey) Changed() <-chan struct{} { return s.changed }
 
-// Serve watches until ctx is done, and then returns nil. It may be called once. It returns an error if the API server cannot be asked what it has.
+// again is how often an API server that does not answer is asked what it has. It is machine time, as that of client-go's own
+// watches.
+const again = time.Second
+
+// Serve watches until ctx is done, and then returns nil. It may be called once. As long as the API server does not let itself
+// be asked it tries again, and says so in the log.
 func (s *Survey) Serve(ctx context.Context) error {
 	asked, err := discovery.NewDiscoveryClientForConfig(s.config)
 	if err != nil {
@@ -85,12 +119,9 @@ func (s *Survey) Serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("survey the cluster: %w", err)
 	}
-	lists, err := asked.ServerPreferredResourcesWithContext(ctx)
-	if ctx.Err() != nil {
+	lists, ok := s.ask(ctx, asked)
+	if !ok {
 		return nil
-	}
-	if err != nil && !discovery.IsGroupDiscoveryFailedError(err) {
-		return fmt.Errorf("survey the cluster: %w", err)
 	}
 	factory := metadatainformer.NewSharedInformerFactory(client, 0)
 	for _, l := range lists {
@@ -118,6 +149,37 @@ func (s *Survey) Serve(ctx context.Context) error {
 	s.signal()
 	<-ctx.Done()
 	return nil
+}
+
+// ask gives what the API server has, once it answers; not ok means that ctx is done.
+func (s *Survey) ask(ctx context.Context, asked *discovery.DiscoveryClient) (lists []*metav1.APIResourceList, ok bool) {
+	err := wait.PollUntilContextCancel(ctx, again, true, func(ctx context.Context) (bool, error) {
+		var err error
+		lists, err = asked.ServerPreferredResourcesWithContext(ctx)
+		if err == nil || discovery.IsGroupDiscoveryFailedError(err) {
+			return true, nil
+		}
+		s.failed(ctx, err)
+		return false, nil
+	})
+	return lists, err == nil
+}
+
+// failed notes that the API server did not let itself be asked, and says so if that is news.
+func (s *Survey) failed(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	s.mu.Lock()
+	was := s.fault
+	s.fault = err
+	s.mu.Unlock()
+	if was == nil {
+		close(s.failing)
+	}
+	if was == nil || was.Error() != err.Error() {
+		s.log.WarnContext(ctx, "cluster not surveyed, trying again", "err", err)
+	}
 }
 
 // surveyed leaves out what no installation makes, or what comes and goes by itself: events, leases, nodes.
