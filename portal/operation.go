@@ -186,7 +186,7 @@ func document(operations []openapi.Operation) ([]byte, error) {
 func vocabulary() openapi.Words {
 	dns := `^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$` // as [sim.Label.Valid]
 	return openapi.Words{
-		Secret: reflect.TypeFor[sim.Secret](),
+		Secret: reflect.TypeFor[sim.Secret](), Fields: fieldWords(),
 		Patterns: map[reflect.Type]string{
 			reflect.TypeFor[sim.EnvironmentID](): dns, reflect.TypeFor[sim.Label](): dns, reflect.TypeFor[sim.KeyID](): `^[-_A-Za-z0-9]{43}$`,
 			reflect.TypeFor[sim.Release](): `^(0|[1-9][0-9]{0,4})\.(0|[1-9][0-9]{0,4})\.(0|[1-9][0-9]{0,4})$`, // as [sim.ParseRelease]

@@ -48,8 +48,8 @@ func Markdown(doc []byte) ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
-// cell keeps text inside one cell of a table.
-func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
+// cell keeps text inside one cell of a table, and from being taken for HTML.
+func cell(s string) string { return strings.NewReplacer("|", `\|`, "<", "&lt;").Replace(s) }
 
 func (o operation) markdown(b *strings.Builder, method, path string) {
 	fmt.Fprintf(b, "\n### `%s %s`\n\n%s. %s\n\n", method, path, o.Summary, o.Description)

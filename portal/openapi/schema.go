@@ -53,6 +53,9 @@ var (
 
 // of gives the schema of a type: a reference for a struct, whose schema is among the named ones then.
 func (s *schemas) of(t reflect.Type) *Schema {
+	if t != nil && t.Kind() == reflect.Pointer {
+		return s.of(t.Elem())
+	}
 	switch {
 	case t == nil || t == rawType || t.Kind() == reflect.Interface:
 		return &Schema{}
@@ -63,9 +66,10 @@ func (s *schemas) of(t reflect.Type) *Schema {
 	case t.Implements(textType):
 		return &Schema{Type: "string"}
 	}
+	if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 { // package encoding/json writes base64
+		return &Schema{Type: "string", Format: "byte"}
+	}
 	switch t.Kind() { //nolint:exhaustive // the others have no place in JSON, which is told below
-	case reflect.Pointer:
-		return s.of(t.Elem())
 	case reflect.String:
 		return &Schema{Type: "string", Enum: s.words.Enums[t], Pattern: s.words.Patterns[t]}
 	case reflect.Bool:
