@@ -81,6 +81,9 @@ func TestOnlyAdminAndOwnerMayActAndSeeSecrets(t *testing.T) {
 		{"POST", env + "/dpes", who{400, 400, 403, 403, 404, 401}}, // 400: may, but the body is empty
 		{"PATCH", dpe, who{400, 400, 403, 403, 404, 401}},
 		{"POST", env + "/upgrade", who{400, 400, 403, 403, 404, 401}},
+		{"GET", env + "/allowlist", who{200, 200, 200, 200, 404, 401}},
+		{"PUT", env + "/allowlist", who{400, 400, 403, 403, 404, 401}},
+		{"GET", page + "/allowlist", who{200, 200, 200, 200, 404, 303}},
 		{"POST", env + "/jobs", who{400, 400, 403, 403, 404, 401}},
 		{"POST", "/api/v1/environments", who{400, 400, 400, 403, 400, 401}},
 		{"GET", "/api/v1/users", who{200, 403, 403, 403, 200, 401}},

@@ -14,6 +14,7 @@ const (
 	environmentCreated  = "environment created"
 	environmentReady    = "environment ready"
 	environmentUpgraded = "environment upgraded"
+	allowlistChanged    = "allowlist changed"
 	environmentDeleting = "environment deletion requested"
 	environmentDeleted  = "environment deleted"
 	dpeAdded            = "dpe added"

@@ -82,14 +82,14 @@ func (p *Portal) patchDPE(c echo.Context) error {
 	return ok(c, d)
 }
 
-// ifMatch reads the revision that an If-Match header asks for; 0: any.
+// ifMatch reads the revision or version that an If-Match header asks for; 0: any.
 func ifMatch(header string) (int64, error) {
 	if header == "" || header == "*" {
 		return 0, nil
 	}
 	n, err := strconv.ParseInt(strings.Trim(header, `"`), 10, 64)
 	if err != nil || n < 1 || header != api.ETag(n) {
-		return 0, sim.Errorf(sim.Invalid, "the If-Match header is no entity tag of a DPE").WithHelp("send the ETag of the DPE as it was read, for example %s", api.ETag(3))
+		return 0, sim.Errorf(sim.Invalid, "the If-Match header is no entity tag").WithHelp("send the ETag that came when it was read, for example %s", api.ETag(3))
 	}
 	return n, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/dpesim/dpesim/portal/api"
@@ -21,6 +22,7 @@ type Intent struct {
 	Release     sim.Release
 	Location    api.Location
 	Operator    StorageCredential // of the environment itself, for people
+	Allow       []netip.Prefix    // source addresses that may reach the services; nil: everybody
 	DPEs        []IntentDPE       // by label
 
 	// What is not wanted any more. A registry user whose label is in use again is in DPEs alone.
@@ -75,6 +77,10 @@ func intent(w store.Wanted) (Intent, error) {
 	in := Intent{
 		Generation: e.Generation, Environment: e.ID, Phase: e.Phase, Release: e.Release, Location: e.Location,
 		Operator: StorageCredential{AccessKey: e.AccessKey, SecretKey: e.SecretKey},
+	}
+	var err error
+	if in.Allow, err = allowed(e.Allowlist); err != nil {
+		return Intent{}, err
 	}
 	users := map[string]bool{}
 	for _, d := range w.DPEs {

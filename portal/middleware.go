@@ -34,6 +34,7 @@ func newRouter(p *Portal) *router {
 	p.accountRoutes(r)
 	p.catalogueRoutes(r)
 	p.environmentRoutes(r)
+	p.allowlistRoutes(r)
 	p.dpeRoutes(r)
 	p.jobRoutes(r)
 	p.eventRoutes(r)

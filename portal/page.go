@@ -21,6 +21,7 @@ func (p *Portal) pageRoutes(r *router) {
 	r.page(http.MethodGet, "/timeline", needTrainer, p.showTimeline)
 	p.accountPages(r)
 	p.environmentPages(r)
+	p.allowlistPages(r)
 	p.dpePages(r)
 }
 

@@ -160,6 +160,11 @@ func (p *Portal) settings(c echo.Context, wrong error) error {
 	for _, d := range dpes {
 		view.DPEs = append(view.DPEs, dpeView(d))
 	}
+	e, err := p.store.Environment(c.Request().Context(), environmentOf(c))
+	if err != nil {
+		return err
+	}
+	view.AllowlistOn, view.Ranges = e.Allowlist.On, len(e.Allowlist.Entries)
 	newer := slices.DeleteFunc(chart.Releases(), func(r sim.Release) bool { return r.Compare(sim.Release(f.Environment.Release)) <= 0 })
 	view.Releases = options(newer, asIs, func(r sim.Release) bool { return r == newer[len(newer)-1] })
 	return page(c, code)(ui.Settings(view))

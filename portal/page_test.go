@@ -17,7 +17,7 @@ func allPages(env sim.EnvironmentID, l sim.Label) []string {
 	e := "/environments/" + string(env)
 	d := e + "/dpes/" + string(l)
 	return []string{
-		"/environments", "/environments/new", "/timeline", e + "/services", e + "/settings", e + "/jobs", e + "/delete", e + "/dpes/new",
+		"/environments", "/environments/new", "/timeline", e + "/services", e + "/settings", e + "/jobs", e + "/delete", e + "/dpes/new", e + "/allowlist",
 		d + "/installation", d + "/upgrade", d + "/edit", d + "/remove",
 	}
 }
@@ -121,7 +121,7 @@ func checkPage(t *testing.T, body string) {
 			}
 		}
 		kind := x.attr["type"]
-		if (x.name == "input" && kind != "hidden" && kind != "checkbox" && kind != "radio" || x.name == "select") && !labelled[x.attr["id"]] {
+		if (x.name == "input" && kind != "hidden" && kind != "checkbox" && kind != "radio" || x.name == "select" || x.name == "textarea") && !labelled[x.attr["id"]] {
 			t.Errorf("%s %q has no label", x.name, x.attr["name"])
 		}
 		if (x.name == "script" || x.name == "style") && strings.TrimSpace(x.text) != "" {

@@ -104,7 +104,26 @@ type SettingsPage struct {
 	Sizing   []Sizing
 	DPEs     []DPE
 	Releases []Option // newer than the environment's
+
+	AllowlistOn bool
+	Ranges      int // on the allowlist
 }
+
+// AllowlistPage is an environment's IP allowlist.
+type AllowlistPage struct {
+	Frame
+	On        bool
+	Ranges    string // as typed: one a line, a note behind it
+	Version   int64
+	Cuts      []Cut // what would be cut, to confirm
+	Connected []Cut // from where engines are connected now
+}
+
+// Cut is a source address with the engines that are connected from there.
+type Cut struct{ Source, Engines string }
+
+// Allowlist renders an environment's IP allowlist.
+func Allowlist(p AllowlistPage) ([]byte, error) { return render("allowlist", "layout", p) }
 
 // Sizing is a row of the Service sizing table.
 type Sizing struct {

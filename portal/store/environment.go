@@ -30,12 +30,13 @@ type Environment struct {
 	AccessKey  string
 	SecretKey  sim.Secret
 	Usage      api.Usage
+	Allowlist  api.Allowlist
 }
 
 const selectEnvironment = `
 SELECT e.id, e.name, e.organisation, e.owner, e.cloud, e.region, e.release, e.tier, e.offering,
   e.engines_allowed, e.replicas_allowed, e.exceptional_sizing, e.phase, e.created_ms, e.generation, e.access_key, e.secret_key,
-  COUNT(d.id), COALESCE(SUM(r.replicas), 0)
+  e.allowlist_on, e.allowlist, e.allowlist_version, COUNT(d.id), COALESCE(SUM(r.replicas), 0)
 FROM environment e
 LEFT JOIN dpe d ON d.environment = e.id AND d.removed_ms = 0
 LEFT JOIN revision r ON r.dpe = d.id AND r.number = d.revision
@@ -46,7 +47,7 @@ func scanEnvironment(row interface{ Scan(...any) error }) (Environment, error) {
 	var created int64
 	err := row.Scan(&e.ID, &e.Name, &e.Organisation, &e.Owner, &e.Cloud, &e.Region, &e.Release, &e.Tier, &e.Offering,
 		&e.Contract.Engines, &e.Contract.Replicas, &e.Contract.ExceptionalSizing, &e.Phase, &created, &e.Generation, &e.AccessKey, &e.SecretKey,
-		&e.Usage.Engines, &e.Usage.Replicas)
+		&e.Allowlist.On, (*list[api.AllowlistEntry])(&e.Allowlist.Entries), &e.Allowlist.Version, &e.Usage.Engines, &e.Usage.Replicas)
 	e.Created = sqlite.FromMillis(created)
 	e.Usage.EnginesAllowed, e.Usage.ReplicasLicensed = e.Contract.Engines, e.Contract.Replicas
 	return e, err

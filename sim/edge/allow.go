@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"maps"
 	"net/netip"
 	"slices"
@@ -11,16 +12,24 @@ import (
 )
 
 // SetAllowlist says which source addresses may reach the routes of env: nil everybody, an empty list nobody. Open
-// connections that fall out are reset at once, and told as "connection cut", one event for each source.
-func (e *Edge) SetAllowlist(env sim.EnvironmentID, allow []netip.Prefix) {
-	e.mu.Lock()
-	if allow == nil {
-		delete(e.allow, env)
-	} else {
-		list := make([]netip.Prefix, len(allow))
+// connections that fall out are reset at once, and told as "connection cut", one event for each source. Setting what is
+// set does nothing. ctx carries the cause of the events, if there is one.
+func (e *Edge) SetAllowlist(ctx context.Context, env sim.EnvironmentID, allow []netip.Prefix) {
+	var list []netip.Prefix
+	if allow != nil {
+		list = make([]netip.Prefix, len(allow))
 		for i, p := range allow {
 			list[i] = unmapped(p)
 		}
+	}
+	e.mu.Lock()
+	if was, limited := e.allow[env]; limited == (list != nil) && slices.Equal(was, list) {
+		e.mu.Unlock()
+		return
+	}
+	if list == nil {
+		delete(e.allow, env)
+	} else {
 		e.allow[env] = list
 	}
 	var out []*conn
@@ -31,11 +40,10 @@ func (e *Edge) SetAllowlist(env sim.EnvironmentID, allow []netip.Prefix) {
 		}
 	}
 	e.cut += uint64(len(out))
-	told := e.allow[env]
 	e.mu.Unlock()
 
-	cause := e.opt.Bus.Publish(e.ctx, sim.Event{
-		Part: sim.PartEdge, Environment: env, What: "allowlist set", Detail: map[string]string{"allow": listed(allow == nil, told)},
+	cause := e.opt.Bus.Publish(ctx, sim.Event{
+		Part: sim.PartEdge, Environment: env, What: "allowlist set", Detail: map[string]string{"allow": listed(list == nil, list)},
 	}).Seq
 	bySource := map[netip.Addr]int{}
 	for _, c := range out {

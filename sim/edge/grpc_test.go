@@ -64,7 +64,7 @@ func TestGRPCWorksOverTheEdge(t *testing.T) {
 	if a, ok := (<-from).(*net.TCPAddr); !ok || a.IP.String() != "203.0.113.5" {
 		t.Errorf("the server sees %v", a)
 	}
-	r.SetAllowlist("acme", []netip.Prefix{})
+	r.SetAllowlist(t.Context(), "acme", []netip.Prefix{})
 	if _, err := w.Recv(); status.Code(err) != codes.Unavailable {
 		t.Errorf("after the cut: %v", err)
 	}

@@ -273,7 +273,7 @@ func TestTheAllowlistKnowsTheSourceAddress(t *testing.T) {
 		for _, s := range p {
 			list = append(list, netip.MustParsePrefix(s))
 		}
-		r.SetAllowlist("a", list)
+		r.SetAllowlist(t.Context(), "a", list)
 	}
 	try := func(source, host string) (string, error) {
 		t.Helper()
@@ -317,7 +317,7 @@ func TestTheAllowlistKnowsTheSourceAddress(t *testing.T) {
 	if _, err := try("203.0.113.9", "b.localhost"); err != nil {
 		t.Errorf("another environment's allowlist: %v", err)
 	}
-	r.SetAllowlist("a", nil)
+	r.SetAllowlist(t.Context(), "a", nil)
 	if _, err := try("198.51.100.1", "a.localhost"); err != nil {
 		t.Errorf("nil should admit everybody: %v", err)
 	}
@@ -340,7 +340,7 @@ func TestAnAllowlistCutsOpenConnectionsThatFallOut(t *testing.T) {
 	}
 	stays, falls, falls6 := dial("203.0.113.1"), dial("203.0.113.2"), dial("2001:db8::2")
 	seq := r.bus.Last()
-	r.SetAllowlist("a", []netip.Prefix{netip.MustParsePrefix("203.0.113.1/32")})
+	r.SetAllowlist(t.Context(), "a", []netip.Prefix{netip.MustParsePrefix("203.0.113.1/32")})
 	for _, c := range []*tls.Conn{falls, falls6} {
 		if _, err := c.Read(make([]byte, 1)); err == nil {
 			t.Error("not cut")
@@ -366,7 +366,7 @@ func TestOnlyTheEgressMayNameASource(t *testing.T) {
 	t.Parallel()
 	r := start(t)
 	r.echo(t, "a.localhost", "a")
-	r.SetAllowlist("a", []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")})
+	r.SetAllowlist(t.Context(), "a", []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")})
 	// What the egress dials first tells where the internal listener is: anybody on the machine could find it.
 	probe, err := r.Egress(netip.MustParseAddr("203.0.113.1")).DialContext(t.Context(), "tcp", "a.localhost:443")
 	if err != nil {

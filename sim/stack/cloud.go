@@ -141,7 +141,7 @@ func moment(t time.Time) *time.Time {
 	return &t
 }
 
-// Ready tells how each part is: what is behind the edge by a TLS handshake through it, as an engine would make it.
+// Ready tells how each part is: what is behind the edge by a TLS handshake through it, from inside the cloud.
 func (c cloud) Ready(ctx context.Context) []api.Check {
 	out := []api.Check{
 		check("cluster", c.clusterReady()),
@@ -177,7 +177,7 @@ func (c cloud) clusterReady() error {
 func (c cloud) shakeHands(ctx context.Context, host string) error {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
-	conn, err := c.egress.DialContext(ctx, "tcp", net.JoinHostPort(host, c.edgePort()))
+	conn, err := c.inside.DialContext(ctx, "tcp", net.JoinHostPort(host, c.edgePort()))
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -97,6 +98,7 @@ func (r *reconciler) settle(ctx context.Context, in portal.Intent) error {
 
 // provide makes the services of an environment run and honour exactly the credentials that are wanted.
 func (r *reconciler) provide(ctx context.Context, in portal.Intent) error {
+	r.allow(ctx, in) // before anything listens
 	e, err := r.stack.clouds.ensure(ctx, in)
 	if err != nil {
 		return err
@@ -118,6 +120,15 @@ func (r *reconciler) provide(ctx context.Context, in portal.Intent) error {
 		}
 	}
 	return r.revoke(ctx, e, in)
+}
+
+// allow has the edge let in who may reach an environment. The cloud itself always may.
+func (r *reconciler) allow(ctx context.Context, in portal.Intent) {
+	list := in.Allow
+	if list != nil {
+		list = append(slices.Clone(list), netip.PrefixFrom(insideAddress, insideAddress.BitLen()))
+	}
+	r.stack.edge.SetAllowlist(ctx, in.Environment, list)
 }
 
 func (r *reconciler) authorise(ctx context.Context, e *environment, d portal.IntentDPE) error {
@@ -156,5 +167,7 @@ func (r *reconciler) withdraw(ctx context.Context, in portal.Intent) error {
 	for _, d := range in.DPEs {
 		users = append(users, d.RegistryUser)
 	}
-	return errors.Join(r.dropTokens(ctx, users), r.stack.clouds.remove(in.Environment))
+	err := errors.Join(r.dropTokens(ctx, users), r.stack.clouds.remove(in.Environment))
+	r.stack.edge.SetAllowlist(ctx, in.Environment, nil)
+	return err
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -40,7 +41,8 @@ type Stack struct {
 
 	ca       *pki.CA
 	edge     *edge.Edge
-	egress   *edge.Egress
+	egress   *edge.Egress // of the customer
+	inside   *edge.Egress // of the cloud itself, which every allowlist lets in
 	proxy    *edge.Proxy
 	registry *registry.Registry
 	images   *image.Builder
@@ -120,9 +122,12 @@ func (s *Stack) openEdge(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.egress = s.edge.Egress(s.config.Source)
+	s.egress, s.inside = s.edge.Egress(s.config.Source), s.edge.Egress(insideAddress)
 	return s.group.Add(life.Service{Name: "edge", Serve: s.edge.Serve, Close: s.edge.Close})
 }
+
+// insideAddress is where connections from inside the cloud come from: TEST-NET-2, RFC 5737, nobody's address.
+var insideAddress = netip.AddrFrom4([4]byte{198, 51, 100, 10})
 
 func (s *Stack) openProxy(ctx context.Context) (err error) {
 	s.proxy, err = bind(s.config.ProxyAddr, s.last.Proxy, func(addr string) (*edge.Proxy, error) {
