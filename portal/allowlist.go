@@ -21,9 +21,9 @@ import (
 // maxAllowlist bounds the ranges of one allowlist. It is our choice: nobody reads a longer one.
 const maxAllowlist = 200
 
-func (p *Portal) allowlistRoutes(r router) {
-	r.api(http.MethodGet, "/environments/:env/allowlist", needUser, p.getAllowlist)
-	r.api(http.MethodPut, "/environments/:env/allowlist", needManage, p.putAllowlist)
+func (p *Portal) allowlistRoutes(r *router) {
+	r.api(http.MethodGet, "/environments/:env/allowlist", needUser, p.getAllowlist, op("allowlist", "Give the IP allowlist").gives(200, api.Allowlist{}).tagged())
+	r.api(http.MethodPut, "/environments/:env/allowlist", needManage, p.putAllowlist, op("setAllowlist", "Change the IP allowlist, for new and open connections at once; 409 if connected engines would be cut, unless confirmed").takes(api.AllowlistEdit{}).gives(200, api.AllowlistChange{}).tagged().ifMatched())
 }
 
 // getAllowlist handles GET /environments/{env}/allowlist.

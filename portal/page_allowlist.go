@@ -12,7 +12,7 @@ import (
 	"github.com/dpesim/dpesim/ui"
 )
 
-func (p *Portal) allowlistPages(r router) {
+func (p *Portal) allowlistPages(r *router) {
 	r.page(http.MethodGet, "/environments/:env/allowlist", needUser, p.showAllowlist)
 	r.page(http.MethodPost, "/environments/:env/allowlist", needManage, p.submitAllowlist)
 }
