@@ -5,6 +5,13 @@ package portal
 // fieldWords describes the fields of the API's types, by "Type.Field".
 func fieldWords() map[string]string {
 	return map[string]string{
+		"Allowlist.On":                          "off: everybody may",
+		"Allowlist.Version":                     "+1 with each change; the entity tag",
+		"AllowlistChange.Cuts":                  "engines that were connected from where the list does not let in",
+		"AllowlistCut.Engines":                  "that were connected from there",
+		"AllowlistEdit.Confirm":                 "also if connected engines would be cut; without it that is a conflict",
+		"AllowlistEdit.DryRun":                  "change nothing: only tell what would be cut",
+		"AllowlistEntry.CIDR":                   "IPv4 or IPv6, as 203.0.113.0/24; an address alone is a range of one",
 		"AuditEntry.Action":                     "\"dpe added\"; for what was only read: \"values read\"",
 		"AuditEntry.Detail":                     "never a secret",
 		"AuditEntry.Request":                    "id of the request",
