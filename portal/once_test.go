@@ -2,11 +2,13 @@ package portal_test
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/dpesim/dpesim/portal"
@@ -134,13 +136,25 @@ func TestWhatWasCutOffIsSaidToBe(t *testing.T) {
 type breaking struct {
 	http.RoundTripper
 	lost atomic.Int32 // how many are still to be lost
+	half bool         // after their first half
+}
+
+// half is an answer that breaks off.
+type half struct {
+	io.Reader
+	io.Closer
 }
 
 func (b *breaking) RoundTrip(r *http.Request) (*http.Response, error) {
 	res, err := b.RoundTripper.RoundTrip(r)
 	if err == nil && r.Method == http.MethodPost && b.lost.Add(-1) >= 0 {
+		reset := errors.New("connection reset by peer")
+		if b.half {
+			res.Body = half{io.MultiReader(io.LimitReader(res.Body, 20), iotest.ErrReader(reset)), res.Body}
+			return res, nil
+		}
 		_ = res.Body.Close()
-		return nil, errors.New("connection reset by peer")
+		return nil, reset
 	}
 	return res, err
 }
@@ -155,6 +169,12 @@ func TestTheClientRepeatsWhatGotNoAnswer(t *testing.T) {
 	if d := must(c.AddDPE(ctx, "prod", api.DPESpec{Name: "Finance"}))(t); d.Label != "finance" || d.Revision != 1 {
 		t.Errorf("added %+v", d)
 	}
+	b.half = true
+	b.lost.Store(1)
+	if u := must(c.AddUser(ctx, api.UserSpec{ID: "nina", Name: "Nina", Password: "long enough"}))(t); u.ID != "nina" {
+		t.Errorf("added %+v", u)
+	}
+	b.half = false
 	b.lost.Store(2)
 	_, err := c.SubmitJob(ctx, "prod", api.JobSpec{Bucket: "b", Key: "k"})
 	wantError(t, err, sim.Unavailable, "cannot be reached")
