@@ -141,7 +141,7 @@ func cutBy(on bool, list []netip.Prefix, engines []api.Engine) []api.AllowlistCu
 	}
 	for _, x := range engines {
 		source, ok := sourceOf(x)
-		if !ok || slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(source) }) {
+		if !ok || x.Managed || slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(source) }) {
 			continue
 		}
 		i := slices.IndexFunc(out, func(c api.AllowlistCut) bool { return c.Source == source.String() })

@@ -72,12 +72,12 @@ func TestAllowlistRefusesWhatNobodyCanWant(t *testing.T) {
 		return out
 	}
 	for words, edit := range map[string]api.AllowlistEdit{
-		"would let nobody in":        {On: true},
-		"no range of addresses":      {Entries: ranges("office")},
-		"inside a range":             {Entries: ranges("10.0.0.5/8")},
-		"there twice":                {Entries: ranges("10.0.0.0/8", "10.0.0.0/8")},
-		"cannot have 201 ranges":     {Entries: make([]api.AllowlistEntry, 201)},
-		"the note of 10.0.0.0/8":     {Entries: []api.AllowlistEntry{{CIDR: "10.0.0.0/8", Note: "a\x00"}}},
+		"would let nobody in":         {On: true},
+		"no range of addresses":       {Entries: ranges("office")},
+		"inside a range":              {Entries: ranges("10.0.0.5/8")},
+		"there twice":                 {Entries: ranges("10.0.0.0/8", "10.0.0.0/8")},
+		"cannot have 201 ranges":      {Entries: make([]api.AllowlistEntry, 201)},
+		"the note of 10.0.0.0/8":      {Entries: []api.AllowlistEntry{{CIDR: "10.0.0.0/8", Note: "a\x00"}}},
 		`"::ffff:10.0.0.0/104" is no`: {Entries: ranges("::ffff:10.0.0.0/104")},
 	} {
 		_, err := s.SetAllowlist(t.Context(), e.ID, edit, 0)

@@ -15,6 +15,7 @@ const (
 	environmentReady    = "environment ready"
 	environmentUpgraded = "environment upgraded"
 	allowlistChanged    = "allowlist changed"
+	managedScaled       = "managed dpes scaled"
 	environmentDeleting = "environment deletion requested"
 	environmentDeleted  = "environment deleted"
 	dpeAdded            = "dpe added"

@@ -20,10 +20,12 @@ type Intent struct {
 	Environment sim.EnvironmentID
 	Phase       api.Phase // creating and ready: all below shall be; deleting: the services shall not be
 	Release     sim.Release
+	Tier        sim.Tier
 	Location    api.Location
 	Operator    StorageCredential // of the environment itself, for people
 	Allow       []netip.Prefix    // source addresses that may reach the services; nil: everybody
-	DPEs        []IntentDPE       // by label
+	Managed     IntentManaged
+	DPEs        []IntentDPE // by label
 
 	// What is not wanted any more. A registry user whose label is in use again is in DPEs alone.
 	RevokedKeys       []sim.KeyID
@@ -75,11 +77,14 @@ func (p *Portal) Intents(ctx context.Context) ([]Intent, error) {
 func intent(w store.Wanted) (Intent, error) {
 	e := w.Environment
 	in := Intent{
-		Generation: e.Generation, Environment: e.ID, Phase: e.Phase, Release: e.Release, Location: e.Location,
+		Generation: e.Generation, Environment: e.ID, Phase: e.Phase, Release: e.Release, Tier: e.Tier, Location: e.Location,
 		Operator: StorageCredential{AccessKey: e.AccessKey, SecretKey: e.SecretKey},
 	}
 	var err error
 	if in.Allow, err = allowed(e.Allowlist); err != nil {
+		return Intent{}, err
+	}
+	if in.Managed, err = managedIntent(e.Managed); err != nil {
 		return Intent{}, err
 	}
 	users := map[string]bool{}

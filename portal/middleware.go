@@ -35,6 +35,7 @@ func newRouter(p *Portal) *router {
 	p.catalogueRoutes(r)
 	p.environmentRoutes(r)
 	p.allowlistRoutes(r)
+	p.managedRoutes(r)
 	p.dpeRoutes(r)
 	p.jobRoutes(r)
 	p.eventRoutes(r)

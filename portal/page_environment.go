@@ -123,7 +123,7 @@ func (p *Portal) showServices(c echo.Context) error {
 	for _, x := range byReplica(engines) {
 		view.Engines = append(view.Engines, ui.Engine{
 			Label: string(x.Label), Replica: string(x.Replica), Version: string(x.Version), Drivers: joined(x.Drivers), Remote: x.Remote,
-			Revision: x.Revision, Running: x.Running, Slots: x.Slots, Outdated: x.Version != e.Release, Draining: x.Draining, Connected: x.ConnectedAt,
+			Revision: x.Revision, Running: x.Running, Slots: x.Slots, Outdated: x.Version != e.Release, Draining: x.Draining, Managed: x.Managed, Connected: x.ConnectedAt,
 		})
 	}
 	return page(c, http.StatusOK)(ui.Services(view))
@@ -164,6 +164,7 @@ func (p *Portal) settings(c echo.Context, wrong error) error {
 	if err != nil {
 		return err
 	}
+	view.Managed = e.Managed.Replicas
 	view.AllowlistOn, view.Ranges = e.Allowlist.On, len(e.Allowlist.Entries)
 	newer := slices.DeleteFunc(chart.Releases(), func(r sim.Release) bool { return r.Compare(sim.Release(f.Environment.Release)) <= 0 })
 	view.Releases = options(newer, asIs, func(r sim.Release) bool { return r == newer[len(newer)-1] })

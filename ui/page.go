@@ -91,7 +91,7 @@ type Engine struct {
 	Label, Replica, Version, Drivers, Remote string
 	Revision                                 int64
 	Running, Slots                           int
-	Outdated, Draining                       bool
+	Outdated, Draining, Managed              bool
 	Connected                                time.Time
 }
 
@@ -105,6 +105,7 @@ type SettingsPage struct {
 	DPEs     []DPE
 	Releases []Option // newer than the environment's
 
+	Managed     int // replicas of Ataccama-managed DPEs
 	AllowlistOn bool
 	Ranges      int // on the allowlist
 }

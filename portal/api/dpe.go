@@ -109,6 +109,7 @@ type Engine struct {
 	Remote       string        `json:"remote"` // source address, host:port
 	ConnectedAt  time.Time     `json:"connected_at"`
 	Draining     bool          `json:"draining"` // it takes no more jobs
+	Managed      bool          `json:"managed"`  // by Ataccama, in the cloud
 }
 
 // File is something that the installation commands read.

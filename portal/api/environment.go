@@ -96,11 +96,12 @@ type Environment struct {
 	Contract     EnvironmentContract `json:"contract"`
 }
 
-// Usage sets what an environment's self-managed DPEs use against the contract and the licence.
+// Usage sets what an environment's DPEs use against the contract and the licence.
 type Usage struct {
 	Engines          int `json:"engines"`           // self-managed DPEs
 	EnginesAllowed   int `json:"engines_allowed"`   // by the contract
-	Replicas         int `json:"replicas"`          // of all of them
+	Replicas         int `json:"replicas"`          // of self-managed and Ataccama-managed DPEs together
+	Managed          int `json:"managed"`           // of these, Ataccama-managed
 	ReplicasLicensed int `json:"replicas_licensed"` // by the licence
 }
 

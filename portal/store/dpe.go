@@ -120,6 +120,9 @@ func (d *DB) AddDPE(ctx context.Context, x DPE) (DPE, error) {
 			return sim.Errorf(sim.Forbidden, "environment %s has the offering tier %s, which has no self-managed DPEs", e.ID, e.Offering).
 				WithHelp("they are available in the Professional tier and above: use an environment of such a tier")
 		}
+		if x.Label == api.ManagedLabel {
+			return api.InField("name", sim.Errorf(sim.Conflict, "the label %s, derived from the name %q, is that of the Ataccama-managed DPEs", x.Label, x.Name).WithHelp("use another name"))
+		}
 		others, err := listDPEs(ctx, tx, x.Environment)
 		if err != nil {
 			return err
@@ -131,7 +134,7 @@ func (d *DB) AddDPE(ctx context.Context, x DPE) (DPE, error) {
 		if err := checkEngines(e, others); err != nil {
 			return err
 		}
-		if err := checkReplicas(e, others, x.Replicas); err != nil {
+		if err := checkReplicas(e, others, e.Managed.Replicas, x.Replicas); err != nil {
 			return err
 		}
 		err = tx.QueryRowContext(ctx, `INSERT INTO dpe
@@ -186,7 +189,7 @@ func (d *DB) EditDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label, dr
 		}
 		others := slices.DeleteFunc(all, func(o DPE) bool { return o.Label == l })
 		if in.Replicas > before.Replicas { // fewer always goes, even above a limit that was lowered
-			if err := checkReplicas(e, others, in.Replicas); err != nil {
+			if err := checkReplicas(e, others, e.Managed.Replicas, in.Replicas); err != nil {
 				return err
 			}
 		}
@@ -308,12 +311,16 @@ func checkEngines(e Environment, there []DPE) error {
 		WithHelp("remove a DPE that is not needed any more, or use another environment: the contract counts for each")
 }
 
-// checkReplicas returns Exhausted if the licence does not allow e so many replicas beside those of others.
-func checkReplicas(e Environment, others []DPE, wanted int) error {
-	used, by := 0, make([]string, len(others))
+// checkReplicas returns Exhausted if the licence does not allow e so many replicas beside those of others and the managed
+// ones.
+func checkReplicas(e Environment, others []DPE, managed, wanted int) error {
+	used, by := managed, make([]string, len(others))
 	for i, o := range others {
 		used += o.Replicas
 		by[i] = fmt.Sprintf("%s %d", o.Label, o.Replicas)
+	}
+	if managed > 0 {
+		by = append(by, fmt.Sprintf("Ataccama-managed %d", managed))
 	}
 	licensed := e.Usage.ReplicasLicensed
 	if wanted <= licensed-used {
@@ -321,7 +328,7 @@ func checkReplicas(e Environment, others []DPE, wanted int) error {
 	}
 	return api.InField("replicas", sim.Errorf(sim.Exhausted, "environment %s cannot have %d more replicas: the licence allows %d, %d are used (%s) and %d are free",
 		e.ID, wanted, licensed, used, orNone(by), max(licensed-used, 0)).
-		WithHelp("ask for fewer replicas, or free some by editing or removing another DPE; the limit is shared by all DPEs of the environment"))
+		WithHelp("ask for fewer replicas, or free some by editing or removing another DPE; the limit is shared by all DPEs of the environment, self-managed and Ataccama-managed"))
 }
 
 func orNone(s []string) string {

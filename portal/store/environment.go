@@ -31,12 +31,14 @@ type Environment struct {
 	SecretKey  sim.Secret
 	Usage      api.Usage
 	Allowlist  api.Allowlist
+	Managed    Managed
 }
 
 const selectEnvironment = `
 SELECT e.id, e.name, e.organisation, e.owner, e.cloud, e.region, e.release, e.tier, e.offering,
   e.engines_allowed, e.replicas_allowed, e.exceptional_sizing, e.phase, e.created_ms, e.generation, e.access_key, e.secret_key,
-  e.allowlist_on, e.allowlist, e.allowlist_version, COUNT(d.id), COALESCE(SUM(r.replicas), 0)
+  e.allowlist_on, e.allowlist, e.allowlist_version,
+  e.managed_replicas, e.managed_key, e.managed_key_id, e.managed_access_key, e.managed_secret_key, COUNT(d.id), COALESCE(SUM(r.replicas), 0)
 FROM environment e
 LEFT JOIN dpe d ON d.environment = e.id AND d.removed_ms = 0
 LEFT JOIN revision r ON r.dpe = d.id AND r.number = d.revision
@@ -47,8 +49,11 @@ func scanEnvironment(row interface{ Scan(...any) error }) (Environment, error) {
 	var created int64
 	err := row.Scan(&e.ID, &e.Name, &e.Organisation, &e.Owner, &e.Cloud, &e.Region, &e.Release, &e.Tier, &e.Offering,
 		&e.Contract.Engines, &e.Contract.Replicas, &e.Contract.ExceptionalSizing, &e.Phase, &created, &e.Generation, &e.AccessKey, &e.SecretKey,
-		&e.Allowlist.On, (*list[api.AllowlistEntry])(&e.Allowlist.Entries), &e.Allowlist.Version, &e.Usage.Engines, &e.Usage.Replicas)
+		&e.Allowlist.On, (*list[api.AllowlistEntry])(&e.Allowlist.Entries), &e.Allowlist.Version,
+		&e.Managed.Replicas, &e.Managed.Key, &e.Managed.KeyID, &e.Managed.AccessKey, &e.Managed.SecretKey, &e.Usage.Engines, &e.Usage.Replicas)
 	e.Created = sqlite.FromMillis(created)
+	e.Usage.Managed = e.Managed.Replicas
+	e.Usage.Replicas += e.Managed.Replicas
 	e.Usage.EnginesAllowed, e.Usage.ReplicasLicensed = e.Contract.Engines, e.Contract.Replicas
 	return e, err
 }

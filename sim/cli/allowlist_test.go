@@ -31,3 +31,18 @@ func TestAllowlistFromTheCommandLine(t *testing.T) {
 		t.Errorf("in the end %+v", got)
 	}
 }
+
+func TestManagedDPEsFromTheCommandLine(t *testing.T) {
+	t.Parallel()
+	w := with(t, simtest.Start(t))
+	w.ok("environment", "create", "Acme")
+	if got := w.ok("managed", "scale", "acme", "2"); !strings.Contains(got, "ataccama-managed  2/2") {
+		t.Errorf("scale says\n%s", got)
+	}
+	if got := decode[api.ManagedDPEs](t, w.ok("managed", "show", "acme", "-o", "json")); got.Connected != 2 {
+		t.Errorf("shown: %+v", got)
+	}
+	w.fails(1, []string{"the licence allows 10"}, "managed", "scale", "acme", "11")
+	w.fails(2, []string{"no number of replicas"}, "managed", "scale", "acme", "two")
+	w.ok("managed", "scale", "acme", "0")
+}

@@ -37,7 +37,7 @@ func (c cloud) Engines(_ context.Context, id sim.EnvironmentID) ([]api.Engine, e
 	for _, x := range e.dpm.Engines() {
 		out = append(out, api.Engine{
 			Label: x.Label, Replica: x.Replica, Version: x.Version, Capabilities: x.Capabilities, Drivers: x.Drivers,
-			Slots: x.Slots, Running: x.Running, Revision: x.Revision, Remote: x.Remote, ConnectedAt: x.ConnectedAt, Draining: x.Draining,
+			Slots: x.Slots, Running: x.Running, Revision: x.Revision, Remote: x.Remote, ConnectedAt: x.ConnectedAt, Draining: x.Draining, Managed: x.Label == api.ManagedLabel,
 		})
 	}
 	return out, nil

@@ -36,6 +36,7 @@ type environment struct {
 	id      sim.EnvironmentID
 	dpm     *dpm.Server
 	storage *objstore.Server
+	managed []*managedReplica // belongs to the reconciler
 }
 
 // get gives an environment's services, or Unavailable while they are being made or after they are gone.
@@ -161,9 +162,17 @@ func (e *environment) put(ctx context.Context, f sample.File) error {
 // remove stops an environment's services and deletes all that they held.
 func (es *environments) remove(id sim.EnvironmentID) error {
 	es.mu.Lock()
+	e := es.open[id]
 	delete(es.open, id)
 	es.mu.Unlock()
+	var errs []error
+	if e != nil {
+		for _, m := range e.managed {
+			errs = append(errs, es.group.Remove(m.name))
+		}
+	}
 	return errors.Join(
+		errors.Join(errs...),
 		es.group.Remove(serviceStorage+"/"+string(id)),
 		es.group.Remove(serviceDPM+"/"+string(id)),
 		os.RemoveAll(es.stack.dir.join("env", string(id))),

@@ -119,7 +119,10 @@ func (r *reconciler) provide(ctx context.Context, in portal.Intent) error {
 			return fmt.Errorf("authorise DPE %s: %w", d.Label, err)
 		}
 	}
-	return r.revoke(ctx, e, in)
+	if err := e.authoriseManaged(ctx, in.Managed); err != nil {
+		return fmt.Errorf("authorise the Ataccama-managed DPEs: %w", err)
+	}
+	return errors.Join(r.revoke(ctx, e, in), r.stack.clouds.scale(ctx, e, in))
 }
 
 // allow has the edge let in who may reach an environment. The cloud itself always may.

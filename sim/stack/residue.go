@@ -272,9 +272,15 @@ func (k *bookkeeper) services(ctx context.Context, o *ownThings, e *environment,
 		return err
 	}
 	for _, c := range components {
+		if c.Label == api.ManagedLabel { // the cloud's own, no installation's
+			continue
+		}
 		o.add(residue.Thing{Side: residue.SideDPM, Kind: residue.KindKey, Name: string(c.Key), Owner: of(c.Label), Created: c.AuthorizedAt})
 	}
 	for _, x := range e.dpm.Engines() {
+		if x.Label == api.ManagedLabel {
+			continue
+		}
 		at := streams[string(e.id)+"/"+string(x.Replica)]
 		o.add(residue.Thing{
 			Side: residue.SideDPM, Kind: residue.KindStream, Name: string(x.Replica), ID: x.ConnectedAt.UTC().Format(time.RFC3339Nano), Owner: of(x.Label),
@@ -286,6 +292,9 @@ func (k *bookkeeper) services(ctx context.Context, o *ownThings, e *environment,
 		return err
 	}
 	for _, c := range credentials {
+		if c.Label == api.ManagedLabel {
+			continue
+		}
 		o.add(residue.Thing{Side: residue.SideStorage, Kind: residue.KindCredential, Name: c.AccessKey, Owner: of(c.Label)})
 	}
 	buckets, err := e.storage.Buckets(ctx)
@@ -314,6 +323,9 @@ func (k *bookkeeper) work(ctx context.Context, o *ownThings, e *environment) err
 		stored[key] = true
 	}
 	for _, j := range jobs {
+		if j.Label == api.ManagedLabel {
+			continue
+		}
 		owner := residue.Owner{Environment: e.id, DPE: j.Label}
 		if j.State == api.JobSubmitted || j.State == api.JobRunning {
 			o.add(residue.Thing{Side: residue.SideDPM, Kind: residue.KindLease, Name: string(j.ID), Owner: owner, Created: j.Created, By: "job submitted"})
