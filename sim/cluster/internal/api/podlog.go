@@ -60,9 +60,6 @@ func (e logEndpoint) Get(ctx context.Context, name string, opts runtime.Object) 
 	if o.Container, err = logContainer(p, o.Container); err != nil {
 		return nil, err
 	}
-	if p.Spec.NodeName == "" {
-		return nil, apierrors.NewBadRequest(fmt.Sprintf("pod %s does not have a host assigned", name))
-	}
 	return &logStream{source: e.source, pod: p, options: o}, nil
 }
 
@@ -102,8 +99,11 @@ func (l *logStream) DeepCopyObject() runtime.Object {
 	return &c
 }
 
-// InputStream opens the log.
+// InputStream opens the log. A pod without a node has none yet, which is no error.
 func (l *logStream) InputStream(ctx context.Context, _, _ string) (io.ReadCloser, bool, string, error) {
+	if l.pod.Spec.NodeName == "" {
+		return nil, false, "", nil
+	}
 	r, err := l.source.PodLog(ctx, l.pod.Namespace, l.pod.Name, l.options.Container, l.options)
 	return r, l.options.Follow, "text/plain", err
 }

@@ -294,8 +294,8 @@ func TestLogsComeFromTheSource(t *testing.T) {
 		b, err := io.ReadAll(r)
 		return string(b), err
 	}
-	if _, err := read(&corev1.PodLogOptions{}); !apierrors.IsBadRequest(err) {
-		t.Errorf("before binding: %v", err)
+	if got, err := read(&corev1.PodLogOptions{}); got != "" || err != nil {
+		t.Errorf("before binding: %q %v", got, err)
 	}
 	bind(t, c, "p")
 	if got, err := read(&corev1.PodLogOptions{}); got != "default/p/c\n" {

@@ -145,6 +145,12 @@ func termination(err error, killed, starved bool) *corev1.ContainerStateTerminat
 		t.ExitCode, t.Reason = exitKilled, "Error"
 	case err != nil:
 		t.ExitCode, t.Reason, t.Message = exitError, "Error", err.Error()
+		if coded, ok := errors.AsType[interface {
+			error
+			ExitCode() int
+		}](err); ok {
+			t.ExitCode = int32(coded.ExitCode())
+		}
 		if len(t.Message) > messageSize {
 			t.Message = t.Message[:messageSize]
 		}

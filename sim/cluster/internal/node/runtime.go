@@ -18,8 +18,8 @@ type Runtime interface {
 	Check(c Container) error
 
 	// Run runs c until it ends by itself, c.Stop is closed (SIGTERM: finish and return) or ctx is done (SIGKILL: return
-	// now). Nil is exit code 0. Any other error is exit code 1, and its text becomes the container's termination
-	// message: it must not hold secrets. ctx carries the Seq of "container started" (event.Cause).
+	// now). Nil is exit code 0. Any other error is exit code 1, or the one that its method ExitCode() int gives, and its
+	// text becomes the container's termination message: it must not hold secrets. ctx carries the Seq of "container started" (event.Cause).
 	Run(ctx context.Context, c Container) error
 }
 

@@ -33,6 +33,7 @@ type Recorder struct {
 	log    *slog.Logger
 
 	mu      sync.Mutex
+	last    int64 // in the latest name
 	waiting []corev1.Event
 	more    chan struct{} // cap 1: something waits
 }
@@ -72,13 +73,16 @@ func (r *Recorder) Tell(from Source, ref corev1.ObjectReference, kind, reason, m
 		namespace = metav1.NamespaceDefault
 	}
 	e := corev1.Event{
-		ObjectMeta:     metav1.ObjectMeta{Namespace: namespace, Name: ref.Name + "." + strings.ToLower(rand.Text()[:16])},
+		ObjectMeta:     metav1.ObjectMeta{Namespace: namespace},
 		InvolvedObject: ref, Type: kind, Reason: reason, Message: message, Count: 1,
 		FirstTimestamp: now, LastTimestamp: now,
 		Source:              corev1.EventSource{Component: from.Component, Host: from.Node},
 		ReportingController: from.Component, ReportingInstance: from.Node,
 	}
 	r.mu.Lock()
+	// Names are in the order of events: a list of those of one second shows them as they came.
+	r.last = max(r.last+1, now.UnixNano())
+	e.Name = fmt.Sprintf("%s.%x.%s", e.InvolvedObject.Name, r.last, strings.ToLower(rand.Text()[:6]))
 	r.waiting = append(r.waiting, e)
 	r.mu.Unlock()
 	select {
