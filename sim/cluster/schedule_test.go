@@ -2,7 +2,9 @@ package cluster_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,6 +88,19 @@ func (r *rig) patchNode(tb testing.TB, name, patch string) {
 	}
 }
 
+// settled waits until the scheduler knows the nodes as they are now: it binds a pod that asks for a label which node gets
+// after all other changes.
+func (r *rig) settled(tb testing.TB, node string) {
+	tb.Helper()
+	mark := strings.ToLower(rand.Text()[:8])
+	r.patchNode(tb, node, `{"metadata":{"labels":{"settled":"`+mark+`"}}}`)
+	r.place(tb, mark, func(s *corev1.PodSpec) {
+		s.NodeSelector = map[string]string{"settled": mark}
+		s.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
+	})
+	r.on(tb, mark)
+}
+
 const (
 	noVictims  = " preemption: 0/3 nodes are available: 3 No preemption victims found for incoming pod."
 	notHelpful = " preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
@@ -136,6 +151,7 @@ func TestCordonsAndTaintsKeepPodsOff(t *testing.T) {
 	})
 	r.patchNode(t, "dpesim-node-2", `{"spec":{"taints":[{"key":"team","value":"a","effect":"NoSchedule"}]}}`)
 	r.patchNode(t, "dpesim-node-3", `{"spec":{"taints":[{"key":"team","value":"b","effect":"NoSchedule"}]}}`)
+	r.settled(t, "dpesim-node-3")
 	r.place(t, "plain")
 	want := "0/3 nodes are available: 1 node(s) were unschedulable, 2 node(s) had untolerated taint(s)." + notHelpful
 	if got := r.why(t, "plain"); got != want {
@@ -261,6 +277,7 @@ func TestWishesDecideBetweenNodesThatFit(t *testing.T) {
 	t.Parallel()
 	r := open(t, three)
 	r.patchNode(t, "dpesim-node-3", `{"metadata":{"labels":{"disk":"fast"}}}`)
+	r.settled(t, "dpesim-node-3")
 	r.place(t, "wisher", func(s *corev1.PodSpec) {
 		s.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.PreferredSchedulingTerm{{
 			Weight: 10, Preference: corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "disk", Operator: corev1.NodeSelectorOpIn, Values: []string{"fast"}}}},
@@ -270,6 +287,7 @@ func TestWishesDecideBetweenNodesThatFit(t *testing.T) {
 		t.Errorf("wisher runs on %s", got)
 	}
 	r.patchNode(t, "dpesim-node-1", `{"spec":{"taints":[{"key":"old","effect":"PreferNoSchedule"}]}}`)
+	r.settled(t, "dpesim-node-3")
 	r.place(t, "picky")
 	if got := r.on(t, "picky"); got != "dpesim-node-2" { // 1 is not wanted, 3 has a pod already
 		t.Errorf("picky runs on %s", got)
@@ -305,13 +323,14 @@ func TestVolumesFillTheDisksOfNodes(t *testing.T) {
 	}
 	name := r.pods(t, "web")[0].Name + "-scratch"
 	for reason, message := range map[string]string{
-		"WaitForPodScheduled":   "waiting for pod " + r.pods(t, "web")[0].Name + " to be scheduled",
 		"ExternalProvisioning":  "Waiting for a volume to be created either by the external provisioner 'dpesim.dev/scratch' or manually by the system administrator.",
 		"Provisioning":          `External provisioner is provisioning volume for claim "default/` + name + `"`,
 		"ProvisioningSucceeded": "Successfully provisioned volume pvc-",
 	} {
 		r.until(t, reason, r.hasEvent(t, name, reason, message))
 	}
+	r.place(t, "large", asks("3", "", ""), scratch("1Gi"))
+	r.until(t, "WaitForPodScheduled", r.hasEvent(t, "large-scratch", "WaitForPodScheduled", "waiting for pod large to be scheduled"))
 	// A roll needs room for one more volume, and there is none.
 	r.patch(t, "web", `{"spec":{"template":{"spec":{"containers":[{"name":"main","image":"app:v2"}]}}}}`)
 	r.until(t, "the roll hangs", r.hasEvent(t, "", "FailedScheduling", "0/3 nodes are available: 3 node(s) did not have enough free storage."+notHelpful))
@@ -346,6 +365,7 @@ func TestClaimWaitsForItsFirstPod(t *testing.T) {
 		t.Errorf("second runs on %s, the volume is on %s", got, home)
 	}
 	r.patchNode(t, home, `{"spec":{"unschedulable":true}}`)
+	r.settled(t, home)
 	r.place(t, "third", uses)
 	want := "0/3 nodes are available: 1 node(s) were unschedulable, 2 node(s) didn't match PersistentVolume's node affinity." + notHelpful
 	if got := r.why(t, "third"); got != want {

@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -72,15 +71,8 @@ func (m *Manager) addBudgets() error {
 }
 
 func (c *budgets) sync(ctx context.Context, key string) error {
-	name, err := cache.ParseObjectName(key)
-	if err != nil {
-		return err
-	}
-	b, err := c.client.PolicyV1().PodDisruptionBudgets(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
+	b, found, err := live(ctx, key, c.client.PolicyV1().PodDisruptionBudgets)
+	if !found {
 		return err
 	}
 	selector, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)

@@ -45,11 +45,7 @@ func (m *Manager) addDeployments() error {
 	if err := on(m.informers.Apps().V1().Deployments().Informer(), func(o metav1.Object) { c.loop.add(keyOf(o)) }); err != nil {
 		return err
 	}
-	if err := on(m.informers.Apps().V1().ReplicaSets().Informer(), func(o metav1.Object) {
-		if r := metav1.GetControllerOf(o); r != nil && r.Kind == "Deployment" {
-			c.loop.add(cache.NewObjectName(o.GetNamespace(), r.Name).String())
-		}
-	}); err != nil {
+	if err := c.loop.controllers(m.informers.Apps().V1().ReplicaSets().Informer(), "Deployment", c.wanted); err != nil {
 		return err
 	}
 	// A Recreate waits for pods to be gone, and those belong to ReplicaSets.
@@ -65,6 +61,19 @@ func (m *Manager) addDeployments() error {
 			}
 		}
 	})
+}
+
+// wanted has a ReplicaSet that nobody controls seen by the Deployments whose selector finds it.
+func (c *deployments) wanted(set metav1.Object) {
+	all, err := c.informers.Apps().V1().Deployments().Lister().Deployments(set.GetNamespace()).List(labels.Everything())
+	if err != nil {
+		return // of a cache: never
+	}
+	for _, d := range all {
+		if finds(d.Spec.Selector, set) {
+			c.loop.add(keyOf(d))
+		}
+	}
 }
 
 // rollout is one Deployment with the ReplicaSets it controls, as they are now.
@@ -84,15 +93,8 @@ func (r *rollout) all() []*appsv1.ReplicaSet {
 }
 
 func (c *deployments) sync(ctx context.Context, key string) error {
-	name, err := cache.ParseObjectName(key)
-	if err != nil {
-		return err
-	}
-	d, err := c.client.AppsV1().Deployments(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
+	d, found, err := live(ctx, key, c.client.AppsV1().Deployments)
+	if !found {
 		return err
 	}
 	r, err := c.read(ctx, d)

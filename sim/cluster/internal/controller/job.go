@@ -11,7 +11,7 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/cache"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/utils/ptr"
 
 	"github.com/dpesim/dpesim/sim/cluster/internal/record"
@@ -31,11 +31,20 @@ func (m *Manager) addJobs() error {
 	if err := on(m.informers.Batch().V1().Jobs().Informer(), func(o metav1.Object) { c.loop.add(keyOf(o)) }); err != nil {
 		return err
 	}
-	return on(m.informers.Core().V1().Pods().Informer(), func(o metav1.Object) {
-		if r := metav1.GetControllerOf(o); r != nil && r.Kind == "Job" {
-			c.loop.add(cache.NewObjectName(o.GetNamespace(), r.Name).String())
+	return c.loop.controllers(m.informers.Core().V1().Pods().Informer(), "Job", c.wanted)
+}
+
+// wanted has a pod that nobody controls seen by the Jobs whose selector finds it.
+func (c *jobs) wanted(pod metav1.Object) {
+	all, err := c.informers.Batch().V1().Jobs().Lister().Jobs(pod.GetNamespace()).List(labels.Everything())
+	if err != nil {
+		return // of a cache: never
+	}
+	for _, j := range all {
+		if finds(j.Spec.Selector, pod) {
+			c.loop.add(keyOf(j))
 		}
-	})
+	}
 }
 
 func (c *jobs) owner(j *batchv1.Job) owner {
@@ -43,18 +52,14 @@ func (c *jobs) owner(j *batchv1.Job) owner {
 }
 
 func (c *jobs) sync(ctx context.Context, key string) error {
-	name, err := cache.ParseObjectName(key)
+	j, found, err := live(ctx, key, c.client.BatchV1().Jobs)
 	if err != nil {
 		return err
 	}
-	j, err := c.client.BatchV1().Jobs(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return c.releaseOrphans(ctx, name, nil)
+	if !found {
+		j = nil
 	}
-	if err != nil {
-		return err
-	}
-	if err := c.releaseOrphans(ctx, name, j); err != nil {
+	if err := c.releaseOrphans(ctx, key, j); err != nil || j == nil {
 		return err
 	}
 	pods, err := c.podsOf(ctx, c.owner(j))

@@ -90,7 +90,11 @@ func (c *jobs) release(ctx context.Context, p *corev1.Pod) error {
 }
 
 // releaseOrphans takes the finalizer off the pods of an earlier Job of that name: nobody will count them.
-func (c *jobs) releaseOrphans(ctx context.Context, name cache.ObjectName, now *batchv1.Job) error {
+func (c *jobs) releaseOrphans(ctx context.Context, key string, now *batchv1.Job) error {
+	name, err := cache.ParseObjectName(key)
+	if err != nil {
+		return err
+	}
 	seen, err := c.informers.Core().V1().Pods().Lister().Pods(name.Namespace).List(labels.Everything())
 	if err != nil {
 		return err

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/dpesim/dpesim/sim/clock"
@@ -69,6 +71,47 @@ func (l *loop) addAfter(key string, d time.Duration) {
 		l.mu.Unlock()
 		l.queue.Add(key)
 	})}
+}
+
+// controllers asks for a sync of the object of that kind which controls what i adds, changes or removes, or did until then.
+// What nobody controls is handed to orphan, unless that is nil.
+func (l *loop) controllers(i cache.SharedIndexInformer, kind string, orphan func(metav1.Object)) error {
+	see := func(o metav1.Object) {
+		switch r := metav1.GetControllerOf(o); {
+		case r == nil && orphan != nil:
+			orphan(o)
+		case r != nil && r.Kind == kind:
+			l.add(cache.NewObjectName(o.GetNamespace(), r.Name).String())
+		}
+	}
+	_, err := i.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(o any) { forward(o, see) },
+		UpdateFunc: func(was, o any) {
+			forward(o, see)
+			a, ok := was.(metav1.Object)
+			b, ok2 := o.(metav1.Object)
+			if ok && ok2 && metav1.GetControllerOf(a) != nil && metav1.GetControllerOf(b) == nil {
+				see(a)
+			}
+		},
+		DeleteFunc: func(o any) { forward(o, see) },
+	})
+	return err
+}
+
+// live gives the object that key names, as the API server has it now. It is not found if that has it no more.
+func live[C interface {
+	Get(ctx context.Context, name string, o metav1.GetOptions) (T, error)
+}, T any](ctx context.Context, key string, in func(namespace string) C) (object T, found bool, err error) {
+	name, err := cache.ParseObjectName(key)
+	if err != nil {
+		return object, false, err
+	}
+	object, err = in(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return object, false, nil
+	}
+	return object, err == nil, err
 }
 
 // silence stops the alarms.

@@ -87,6 +87,12 @@ func (m *Manager) podsOf(ctx context.Context, o owner) ([]*corev1.Pod, error) {
 	return out, m.letGo(ctx, o, selector)
 }
 
+// finds tells whether selector finds an object. An empty one finds none.
+func finds(selector *metav1.LabelSelector, o metav1.Object) bool {
+	s, err := metav1.LabelSelectorAsSelector(selector)
+	return err == nil && !s.Empty() && s.Matches(labels.Set(o.GetLabels()))
+}
+
 // adopt makes o the controller of p. Nil without an error means that p has gone, or has been taken.
 func (m *Manager) adopt(ctx context.Context, o owner, p *corev1.Pod) (*corev1.Pod, error) {
 	refs := append(p.OwnerReferences, *metav1.NewControllerRef(o.object, o.kind)) //nolint:gocritic // p is replaced

@@ -11,15 +11,12 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
 
 	"github.com/dpesim/dpesim/sim/cluster/internal/record"
-	"github.com/dpesim/dpesim/sim/cluster/internal/trail"
 )
 
 // replicaSets keeps as many pods as each ReplicaSet wants.
@@ -35,56 +32,35 @@ func (m *Manager) addReplicaSets() error {
 	if err := on(m.informers.Apps().V1().ReplicaSets().Informer(), func(o metav1.Object) { c.loop.add(keyOf(o)) }); err != nil {
 		return err
 	}
-	return on(m.informers.Core().V1().Pods().Informer(), func(o metav1.Object) {
-		switch r := metav1.GetControllerOf(o); {
-		case r == nil:
-			c.suit(o)
-		case r.Kind == "ReplicaSet":
-			c.loop.add(cache.NewObjectName(o.GetNamespace(), r.Name).String())
-		}
-	})
+	return c.loop.controllers(m.informers.Core().V1().Pods().Informer(), "ReplicaSet", c.wanted)
 }
 
-// suit wakes the sets that may adopt a pod of nobody.
-func (c *replicaSets) suit(pod metav1.Object) {
+// wanted has a pod that nobody controls seen by the sets whose selector finds it.
+func (c *replicaSets) wanted(pod metav1.Object) {
 	sets, err := c.informers.Apps().V1().ReplicaSets().Lister().ReplicaSets(pod.GetNamespace()).List(labels.Everything())
 	if err != nil {
 		return // of a cache: never
 	}
-	for _, r := range sets {
-		if s, err := metav1.LabelSelectorAsSelector(r.Spec.Selector); err == nil && !s.Empty() && s.Matches(labels.Set(pod.GetLabels())) {
-			c.loop.add(keyOf(r))
+	for _, s := range sets {
+		if finds(s.Spec.Selector, pod) {
+			c.loop.add(keyOf(s))
 		}
 	}
 }
 
 func (c *replicaSets) sync(ctx context.Context, key string) error {
-	name, err := cache.ParseObjectName(key)
-	if err != nil {
-		return err
-	}
-	r, err := c.client.AppsV1().ReplicaSets(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
+	r, found, err := live(ctx, key, c.client.AppsV1().ReplicaSets)
+	if !found {
 		return err
 	}
 	all, err := c.podsOf(ctx, c.owner(r))
 	if err != nil {
 		return err
 	}
-	var pods, ends []*corev1.Pod
-	for _, p := range all {
-		if active(p) {
-			pods = append(pods, p)
-		} else {
-			ends = append(ends, p)
-		}
-	}
+	pods := slices.DeleteFunc(slices.Clone(all), func(p *corev1.Pod) bool { return !active(p) })
 	var syncErr error
 	if r.DeletionTimestamp == nil {
-		pods, syncErr = c.adjust(ctx, r, pods, ends)
+		pods, syncErr = c.adjust(ctx, r, pods)
 	}
 	if err := c.report(ctx, r, pods, syncErr); err != nil {
 		return err
@@ -97,22 +73,15 @@ func (c *replicaSets) owner(r *appsv1.ReplicaSet) owner {
 	return owner{object: r, kind: appsv1.SchemeGroupVersion.WithKind("ReplicaSet"), selector: r.Spec.Selector, template: &r.Spec.Template, from: c.from}
 }
 
-// adjust makes the pods that are missing, also because of others' ends, or deletes those that are too many, and gives the
-// pods as they then are.
-func (c *replicaSets) adjust(ctx context.Context, r *appsv1.ReplicaSet, pods, ends []*corev1.Pod) ([]*corev1.Pod, error) {
+// adjust makes the pods that are missing, or deletes those that are too many, and gives the pods as they then are.
+func (c *replicaSets) adjust(ctx context.Context, r *appsv1.ReplicaSet, pods []*corev1.Pod) ([]*corev1.Pod, error) {
 	n := int(ptr.Deref(r.Spec.Replicas, 1))
 	o := c.owner(r)
 	c.trail.Lock()
 	defer c.trail.Unlock()
 	notes, cause := c.trail.Note(r.UID), uint64(0)
-	if act := c.trail.Acts.Change(r.UID, r.Generation); act != 0 && notes.Generation != r.Generation {
-		notes.Generation, notes.Wanted = r.Generation, act
-	}
 	if notes.Generation == r.Generation {
 		cause = notes.Wanted
-	}
-	if cause == 0 && len(pods) < n {
-		cause = c.lost(notes, ends)
 	}
 	for len(pods) < n {
 		made, err := c.makePod(ctx, o, cause, map[string]string{"replica_set": r.Name})
@@ -134,19 +103,6 @@ func (c *replicaSets) adjust(ctx context.Context, r *appsv1.ReplicaSet, pods, en
 		notes.Wanted = 0 // served: if a pod is missing from now on, the reason is another
 	}
 	return pods, nil
-}
-
-// lost gives the newest known reason why a pod has ended that has not been made up for yet, 0 if there is none.
-func (c *replicaSets) lost(notes *trail.Notes, ends []*corev1.Pod) uint64 {
-	newest := uint64(0)
-	for _, p := range ends {
-		newest = max(newest, c.trail.Ended(p.UID))
-	}
-	if newest <= notes.Replaced {
-		return 0
-	}
-	notes.Replaced = newest
-	return newest
 }
 
 // newFirstToGo orders pods: those that are missed least come first. Unbound before bound, pending before running, not ready

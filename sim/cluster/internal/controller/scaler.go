@@ -71,16 +71,8 @@ func (c *scalers) target(h *autoscalingv2.HorizontalPodAutoscaler) (scaleAPI, er
 }
 
 func (c *scalers) sync(ctx context.Context, key string) error {
-	name, err := cache.ParseObjectName(key)
-	if err != nil {
-		return err
-	}
-	api := c.client.AutoscalingV2().HorizontalPodAutoscalers(name.Namespace)
-	h, err := api.Get(ctx, name.Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
+	h, found, err := live(ctx, key, c.client.AutoscalingV2().HorizontalPodAutoscalers)
+	if !found {
 		return err
 	}
 	c.loop.addAfter(key, scalerPeriod)
@@ -91,7 +83,7 @@ func (c *scalers) sync(ctx context.Context, key string) error {
 	if apiequality.Semantic.DeepEqual(*before, h.Status) {
 		return nil
 	}
-	_, err = api.UpdateStatus(ctx, h, metav1.UpdateOptions{})
+	_, err = c.client.AutoscalingV2().HorizontalPodAutoscalers(h.Namespace).UpdateStatus(ctx, h, metav1.UpdateOptions{})
 	return err
 }
 

@@ -116,18 +116,11 @@ func (c *volumes) syncPod(ctx context.Context, key string) error {
 
 // syncClaim gives a pending claim a volume.
 func (c *volumes) syncClaim(ctx context.Context, key string) error {
-	name, err := cache.ParseObjectName(key)
-	if err != nil {
+	claim, found, err := live(ctx, key, c.client.CoreV1().PersistentVolumeClaims)
+	if !found || claim.DeletionTimestamp != nil || claim.Status.Phase == corev1.ClaimBound {
 		return err
 	}
-	claims := c.client.CoreV1().PersistentVolumeClaims(name.Namespace)
-	claim, err := claims.Get(ctx, name.Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil || claim.DeletionTimestamp != nil || claim.Status.Phase == corev1.ClaimBound {
-		return err
-	}
+	claims := c.client.CoreV1().PersistentVolumeClaims(claim.Namespace)
 	class, err := c.classOf(ctx, claim)
 	if err != nil || class == nil {
 		return err

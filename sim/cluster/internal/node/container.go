@@ -40,8 +40,9 @@ const (
 
 // container runs one container of a pod, again and again as the pod's policy says.
 type container struct {
-	pod  *pod
-	spec *corev1.Container
+	pod     *pod
+	spec    *corev1.Container
+	mounted files // for the next run; nil: its volumes are to be mounted anew
 
 	// What follows is guarded by pod.mu.
 	state, last    corev1.ContainerState

@@ -119,20 +119,22 @@ func (p *pod) run() {
 		}
 		p.started = t.Tell(p.agent.ctx, about, cause, "pod started", map[string]string{"pod": p.name, "node": p.node.name})
 	})
-	var containers sync.WaitGroup
-	if p.begin() {
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		begun := p.begin()
+		p.touch()
+		if !begun {
+			return
+		}
+		var containers sync.WaitGroup
 		for _, c := range p.containers {
 			if !c.finished {
 				containers.Go(c.run)
 			}
 		}
-	}
-	finished := make(chan struct{})
-	go func() {
 		containers.Wait()
-		close(finished)
 	}()
-	p.touch()
 	over := p.over
 	for over != nil || finished != nil {
 		select {
@@ -157,16 +159,16 @@ func (p *pod) run() {
 	p.leave()
 }
 
-// begin takes what the pod needs from the node. It is false if the node cannot run the pod.
+// begin takes what the pod needs from the node: its volumes, then an address. It is false if the node cannot run the pod,
+// or if the pod was stopped first.
 func (p *pod) begin() bool {
-	ip, ok := p.agent.network.lease(p.node.pods)
-	p.mu.Lock()
-	p.ip = ip
-	if !ok {
-		p.refused = fmt.Sprintf("no address is free in %s", p.node.pods)
-	}
 	refused := p.refused
-	p.mu.Unlock()
+	if refused == "" {
+		if !p.volumes() {
+			return false
+		}
+		refused = p.lease()
+	}
 	if refused != "" {
 		p.warn("FailedCreatePodSandBox", "Failed to create pod sandbox: %s", refused)
 		return false
@@ -178,6 +180,17 @@ func (p *pod) begin() bool {
 		p.agent.log.Error("scratch directory not made", "err", err, "namespace", p.namespace, "pod", p.name)
 	}
 	return !p.stopping()
+}
+
+// lease takes an address. It says why there is none; "" if there is.
+func (p *pod) lease() string {
+	ip, ok := p.agent.network.lease(p.node.pods)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ip = ip; !ok {
+		p.refused = fmt.Sprintf("no address is free in %s", p.node.pods)
+	}
+	return p.refused
 }
 
 // leave gives back what the pod had, and takes it off the API server unless it is gone there.
@@ -276,7 +289,9 @@ func (p *pod) current() *corev1.Pod {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	out := p.spec.DeepCopy()
-	out.Status.PodIP, out.Status.HostIP = p.ip.String(), p.node.ip.String()
+	if out.Status.HostIP = p.node.ip.String(); p.ip.IsValid() {
+		out.Status.PodIP = p.ip.String()
+	}
 	return out
 }
 

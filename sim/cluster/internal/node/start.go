@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,21 +30,16 @@ func (c *container) prepare() (s start, ok bool) {
 	p := c.pod
 	for retry := firstRetry; !p.stopping(); retry = min(2*retry, lastRetry) {
 		src := newSources(p.agent.client, p.current())
-		var err error
-		s.files, err = src.mount(p.ctx, c.spec, p.scratch(), filepath.Join(p.agent.dir, "claims"), p.agent.clock.Now())
-		if err != nil {
-			if p.ctx.Err() == nil {
-				c.waiting("ContainerCreating", "")
-				p.warn("FailedMount", "%v", err)
-				c.trouble("volume not mounted", err.Error())
+		if s.files, c.mounted = c.mounted, nil; s.files == nil {
+			if s.files, ok = c.mount(src); !ok {
+				p.sleep(retry)
+				continue
 			}
-			p.sleep(retry)
-			continue
 		}
 		if s.image = c.obtain(); s.image == nil {
 			break
 		}
-		err = p.mayRun(c.spec, &s.image.Config)
+		err := p.mayRun(c.spec, &s.image.Config)
 		var own map[string]string
 		if err == nil {
 			own, err = src.environment(p.ctx, c.spec)
@@ -58,6 +54,42 @@ func (c *container) prepare() (s start, ok bool) {
 		p.sleep(retry)
 	}
 	return start{}, false
+}
+
+// volumes waits until what the containers mount is there, as a kubelet does before it makes a pod's sandbox. It is false
+// if the pod was stopped first.
+func (p *pod) volumes() bool {
+	for retry := firstRetry; !p.stopping(); retry = min(2*retry, lastRetry) {
+		src := newSources(p.agent.client, p.current())
+		missing := slices.ContainsFunc(p.containers, func(c *container) bool {
+			if c.finished {
+				return false
+			}
+			var ok bool
+			c.mounted, ok = c.mount(src)
+			return !ok
+		})
+		if !missing {
+			return true
+		}
+		p.sleep(retry)
+	}
+	return false
+}
+
+// mount sets up what the container mounts, or tells what is missing.
+func (c *container) mount(src *sources) (files, bool) {
+	p := c.pod
+	f, err := src.mount(p.ctx, c.spec, p.scratch(), filepath.Join(p.agent.dir, "claims"), p.agent.clock.Now())
+	if err == nil {
+		return f, true
+	}
+	if p.ctx.Err() == nil {
+		c.waiting("ContainerCreating", "")
+		p.warn("FailedMount", "%v", err)
+		c.trouble("volume not mounted", err.Error())
+	}
+	return nil, false
 }
 
 // mayRun holds the image's user against what the pod demands. Source: kubelet, kuberuntime/security_context_others.go.

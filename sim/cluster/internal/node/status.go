@@ -46,7 +46,7 @@ func (p *pod) statusLocked() *corev1.PodStatus {
 	containers := ready
 	containers.Type = corev1.ContainersReady
 	s.Conditions = []corev1.PodCondition{
-		{Type: corev1.PodReadyToStartContainers, Status: condition(p.refused == "" && !p.endedLocked())},
+		{Type: corev1.PodReadyToStartContainers, Status: condition(p.ip.IsValid() && !p.endedLocked())},
 		{Type: corev1.PodInitialized, Status: corev1.ConditionTrue},
 		ready, containers,
 		{Type: corev1.PodScheduled, Status: corev1.ConditionTrue},
