@@ -27,12 +27,6 @@ var known = []clustertest.Difference{
 		Where: "kubectl-objects: kubectl describe pvc golden", Real: []string{"Finalizers: [kubernetes.io/pvc-protection]"}, Here: []string{"Finalizers: []"},
 		Why: "a claim is protected by a finalizer in a real cluster only",
 	},
-	{
-		Where: "kubectl-trouble: kubectl describe pod no-volume",
-		Real:  []string{"IP:", "IPs: <none>", "PodReadyToStartContainers False"},
-		Here:  []string{"IP: IP", "IPs:", "IP: IP", "PodReadyToStartContainers True"},
-		Why:   "a pod has its address here before its volumes",
-	},
 	labels("good"), labels("bad"), labels("slow"),
 	{
 		Where: "kubectl-jobs: kubectl patch job good -p '{\"spec\":{\"template\"", Real: []string{"The Job \"good\" is invalid: spec.template"},

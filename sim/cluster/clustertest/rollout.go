@@ -11,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/utils/ptr"
 
 	"github.com/dpesim/dpesim/sim/cluster/clustertest/testpod"
 )
@@ -31,9 +30,9 @@ func (p *space) container(args ...string) corev1.Container {
 	return corev1.Container{Name: "main", Image: p.Image, Args: args}
 }
 
-// serving gives a container that answers its readiness probe, unless words say otherwise.
-func (p *space) serving(words ...string) corev1.Container {
-	c := p.container(append(words, "serve")...)
+// serving gives a container that answers its readiness probe.
+func (p *space) serving() corev1.Container {
+	c := p.container("serve")
 	c.ReadinessProbe = &corev1.Probe{
 		PeriodSeconds: 1, TimeoutSeconds: 10,
 		ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/ready", Port: intstr.FromInt(testpod.Port)}},
@@ -50,11 +49,11 @@ func (p *space) deployment(t *testing.T, name string, n int32, c corev1.Containe
 		Spec: appsv1.DeploymentSpec{
 			Replicas: &n, Selector: &metav1.LabelSelector{MatchLabels: labels},
 			Strategy: appsv1.DeploymentStrategy{Type: appsv1.RollingUpdateDeploymentStrategyType, RollingUpdate: &appsv1.RollingUpdateDeployment{
-				MaxSurge: ptr.To(intstr.FromInt(1)), MaxUnavailable: ptr.To(intstr.FromInt(0)),
+				MaxSurge: new(intstr.FromInt(1)), MaxUnavailable: new(intstr.FromInt(0)),
 			}},
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: labels},
-				Spec:       corev1.PodSpec{Containers: []corev1.Container{c}, TerminationGracePeriodSeconds: ptr.To[int64](5)},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{c}, TerminationGracePeriodSeconds: new(int64(5))},
 			},
 		},
 	}
@@ -76,10 +75,10 @@ func (p *space) patch(t *testing.T, name, patch string) {
 	}
 }
 
-// setEnv makes a new revision.
-func (p *space) setEnv(t *testing.T, name, value string) {
+// revise makes a new revision of a Deployment.
+func (p *space) revise(t *testing.T, name string) {
 	t.Helper()
-	p.patch(t, name, `{"spec":{"template":{"spec":{"containers":[{"name":"main","env":[{"name":"V","value":"`+value+`"}]}]}}}}`)
+	p.patch(t, name, `{"spec":{"template":{"spec":{"containers":[{"name":"main","env":[{"name":"V","value":"2"}]}]}}}}`)
 }
 
 // complete tells whether a Deployment is as it should be, as "kubectl rollout status" does.
@@ -186,8 +185,8 @@ func rollingUpdate(t *testing.T, p *space) {
 		name := fmt.Sprintf("web-%d-%d", tt.surge, tt.unavailable)
 		selector := "app=" + name
 		p.deployment(t, name, 4, p.serving(), func(d *appsv1.Deployment) {
-			d.Spec.Strategy.RollingUpdate.MaxSurge = ptr.To(intstr.FromInt(tt.surge))
-			d.Spec.Strategy.RollingUpdate.MaxUnavailable = ptr.To(intstr.FromInt(tt.unavailable))
+			d.Spec.Strategy.RollingUpdate.MaxSurge = new(intstr.FromInt(tt.surge))
+			d.Spec.Strategy.RollingUpdate.MaxUnavailable = new(intstr.FromInt(tt.unavailable))
 		})
 		p.rolledOut(t, name)
 		stop := p.watched(t, selector, func(pods, ready int) error {
@@ -196,7 +195,7 @@ func rollingUpdate(t *testing.T, p *space) {
 			}
 			return nil
 		})
-		p.setEnv(t, name, "2")
+		p.revise(t, name)
 		d := p.rolledOut(t, name)
 		stop()
 		if got := d.Annotations["deployment.kubernetes.io/revision"]; got != "2" {
@@ -227,7 +226,7 @@ func recreate(t *testing.T, p *space) {
 		}
 		return nil
 	})
-	p.setEnv(t, "web", "2")
+	p.revise(t, "web")
 	p.rolledOut(t, "web")
 	stop()
 	if !none {
@@ -239,7 +238,7 @@ func pausedRollout(t *testing.T, p *space) {
 	p.deployment(t, "web", 2, p.serving())
 	p.rolledOut(t, "web")
 	p.patch(t, "web", `{"spec":{"paused":true}}`)
-	p.setEnv(t, "web", "2")
+	p.revise(t, "web")
 	d := p.untilDeployment(t, "web", "seen", func(d *appsv1.Deployment) bool {
 		return d.Status.ObservedGeneration >= d.Generation && condition(d, appsv1.DeploymentProgressing).Reason == "DeploymentPaused"
 	})
@@ -261,7 +260,7 @@ func pausedRollout(t *testing.T, p *space) {
 func undone(t *testing.T, p *space) {
 	p.deployment(t, "web", 2, p.serving())
 	p.rolledOut(t, "web")
-	p.setEnv(t, "web", "2")
+	p.revise(t, "web")
 	p.rolledOut(t, "web")
 	if out, code := p.command(t.Context(), "kubectl", "rollout", "undo", "deployment/web", "-n", p.name); code != 0 || out != "deployment.apps/web rolled back\n" {
 		t.Fatal(out)

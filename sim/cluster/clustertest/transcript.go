@@ -3,6 +3,7 @@ package clustertest
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -111,7 +112,7 @@ func (p *space) step(t *testing.T, st *step) []string {
 		if err != nil {
 			t.Fatalf("waited in vain: %s: %v; the last look:\n%s", st.text, err, out)
 		}
-	} else if _, err := look(t.Context()); err != nil {
+	} else if err := p.patiently(t.Context(), command, look); err != nil {
 		t.Fatal(err)
 	}
 	got := p.mask(out)
@@ -119,6 +120,36 @@ func (p *space) step(t *testing.T, st *step) []string {
 		got = append(got, fmt.Sprintf("[exit code %d]", code))
 	}
 	return got
+}
+
+// patiently runs a command; time passes quickly, where it can, while one waits that is there to wait.
+func (p *space) patiently(ctx context.Context, command string, run func(context.Context) (bool, error)) error {
+	if !strings.HasPrefix(command, "kubectl wait ") && !strings.HasPrefix(command, "kubectl rollout status ") {
+		_, err := run(ctx)
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := run(ctx)
+		ended <- err
+	}()
+	over := false
+	err := p.pollInTime(ctx, 250*time.Millisecond, func(context.Context) (bool, error) {
+		select {
+		case err := <-ended:
+			over = true
+			return true, err
+		default:
+			return false, nil
+		}
+	})
+	if !over {
+		cancel()
+		err = errors.Join(err, <-ended)
+	}
+	return err
 }
 
 // expand puts the target's names into a manifest.
@@ -272,9 +303,9 @@ func diff(a, b []string) []change {
 	for i := range common {
 		common[i] = make([]int, len(b)+1)
 	}
-	for i := len(a) - 1; i >= 0; i-- {
-		for j := len(b) - 1; j >= 0; j-- {
-			if common[i][j] = max(common[i+1][j], common[i][j+1]); a[i] == b[j] {
+	for i, x := range slices.Backward(a) {
+		for j, y := range slices.Backward(b) {
+			if common[i][j] = max(common[i+1][j], common[i][j+1]); x == y {
 				common[i][j] = common[i+1][j+1] + 1
 			}
 		}

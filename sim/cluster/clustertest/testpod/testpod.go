@@ -187,7 +187,7 @@ func (p *program) sleep(ctx context.Context, arg string) (code int, done bool) {
 		return Terminated, err != nil
 	case <-stop:
 		cancel()
-		<-slept
+		_ = <-slept // cancelled
 		return Terminated, true
 	}
 }
