@@ -1,6 +1,8 @@
 package api
 
 import (
+	"maps"
+
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -87,4 +89,7 @@ func jobCreated(j *batchv1.Job) {
 		}
 	}
 	fillPtr(&j.Spec.Selector, metav1.LabelSelector{MatchLabels: map[string]string{batchv1.ControllerUidLabel: uid}})
+	if len(j.Labels) == 0 { // a job without labels shows those of its pods
+		j.Labels = maps.Clone(t.Labels)
+	}
 }

@@ -177,11 +177,12 @@ func (m *Manager) resource(k kind, namespace string) metadata.ResourceInterface 
 	return m.metadata.Resource(k.gvr)
 }
 
+// delete deletes i. It fails with a conflict if i changed since it was seen: somebody may have taken it off its owner.
 func (m *Manager) delete(ctx context.Context, i *item, p metav1.DeletionPropagation) error {
 	err := m.resource(i.kind, i.meta.GetNamespace()).Delete(ctx, i.meta.GetName(), metav1.DeleteOptions{
-		PropagationPolicy: &p, Preconditions: metav1.NewUIDPreconditions(string(i.meta.GetUID())),
+		PropagationPolicy: &p, Preconditions: &metav1.Preconditions{UID: new(i.meta.GetUID()), ResourceVersion: new(i.meta.GetResourceVersion())},
 	})
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) { // gone, or another of that name
+	if apierrors.IsNotFound(err) {
 		return nil
 	}
 	return err
