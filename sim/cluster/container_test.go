@@ -133,9 +133,7 @@ func TestMissingSecretIsWaitedForAndSaidInAnEvent(t *testing.T) {
 	}}}}
 	r.run(t, "needy", spec)
 	r.until(t, "FailedMount", r.hasEvent(t, "needy", "FailedMount", `MountVolume.SetUp failed for volume "key" : secret "engine-key" not found`))
-	if s := r.status(t, "needy"); !waitingFor(s, "ContainerCreating") {
-		t.Errorf("state = %+v", s.State)
-	}
+	r.until(t, "ContainerCreating", func() bool { return waitingFor(r.status(t, "needy"), "ContainerCreating") })
 	secret := func(name, key string) {
 		s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, StringData: map[string]string{key: "s3cret"}}
 		if _, err := r.CoreV1().Secrets("default").Create(t.Context(), s, metav1.CreateOptions{}); err != nil {

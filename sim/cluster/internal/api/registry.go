@@ -114,6 +114,15 @@ func (reg *registry) add(r *resource) error {
 	if r.namespaced {
 		k.BeginCreate = reg.requireNamespace
 	}
+	if r.refused != "" {
+		k.BeginCreate = func(_ context.Context, o runtime.Object, _ *metav1.CreateOptions) (genericregistry.FinishFunc, error) {
+			m, err := meta.Accessor(o)
+			if err != nil {
+				return nil, err
+			}
+			return nil, apierrors.NewForbidden(r.groupResource(), m.GetName(), errors.New(r.refused))
+		}
+	}
 	err := k.CompleteWithOptions(&generic.StoreOptions{AttrFunc: r.attributes, RESTOptions: generic.RESTOptions{
 		StorageConfig:           &storagebackend.ConfigForResource{Config: storagebackend.Config{Codec: reg.types.codecs.LegacyCodec(r.kind.GroupVersion())}},
 		Decorator:               k.decorate,

@@ -27,6 +27,8 @@ type resource struct {
 	scale      bool          // has a /scale subresource
 	ttl        time.Duration // after its last change an object is forgotten; 0: never. For volatile ones only
 
+	refused string // why none can be created: it is served so that one sees that there is none; "": it can
+
 	object, list reflect.Type // struct types
 
 	// selectable are the fields, beyond name and namespace, that clients may select by; fields gives their values.

@@ -111,9 +111,15 @@ func newResources() []*resource {
 	endpointSlices := of[discoveryv1.EndpointSlice, discoveryv1.EndpointSliceList](discoveryv1.SchemeGroupVersion, "EndpointSlice", "endpointslices", "endpointslice")
 	endpointSlices.rules, endpointSlices.columns = endpointSliceRules(), endpointSliceColumns()
 
+	quotas := of[corev1.ResourceQuota, corev1.ResourceQuotaList](core, "ResourceQuota", "resourcequotas", "resourcequota", "quota")
+	ranges := of[corev1.LimitRange, corev1.LimitRangeList](core, "LimitRange", "limitranges", "limitrange", "limits")
+	for _, r := range []*resource{quotas, ranges} {
+		r.refused, r.columns = r.kind.Kind+" is not supported by this cluster: remove it, or use the kind or kubeconfig target", columns{ageColumn()}
+	}
+
 	return append([]*resource{
 		namespaces, nodes, pods, secrets, configMaps, accounts, services, endpoints, endpointSlices, claims, volumes, events,
-		deployments, replicaSets, jobs, leases, policies, budgets, scalers, classes,
+		deployments, replicaSets, jobs, leases, policies, budgets, scalers, classes, quotas, ranges,
 	}, rbacResources()...)
 }
 

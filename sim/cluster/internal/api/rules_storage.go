@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,12 +14,23 @@ import (
 
 func claimRules() rules {
 	return rules{
-		create: do(func(c *corev1.PersistentVolumeClaim) { c.Status.Phase = corev1.ClaimPending }),
+		create: do(func(c *corev1.PersistentVolumeClaim) {
+			c.Status.Phase = corev1.ClaimPending
+			c.Finalizers = protected(c.Finalizers, "kubernetes.io/pvc-protection")
+		}),
 		validate: on(func(c *corev1.PersistentVolumeClaim) field.ErrorList {
 			return validClaimSpec(&c.Spec, field.NewPath("spec"))
 		}),
 		replace: on2(claimReplaced),
 	}
+}
+
+// protected adds the finalizer that keeps storage which is in use. Source: Kubernetes, "Storage Object in Use Protection".
+func protected(finalizers []string, keep string) []string {
+	if slices.Contains(finalizers, keep) {
+		return finalizers
+	}
+	return append(finalizers, keep)
 }
 
 // claimReplaced lets a bound claim grow, and nothing else.
@@ -50,7 +62,10 @@ func claimReplaced(c, old *corev1.PersistentVolumeClaim) field.ErrorList {
 
 func volumeRules() rules {
 	return rules{
-		create: do(func(v *corev1.PersistentVolume) { v.Status.Phase = corev1.VolumePending }),
+		create: do(func(v *corev1.PersistentVolume) {
+			v.Status.Phase = corev1.VolumePending
+			v.Finalizers = protected(v.Finalizers, "kubernetes.io/pv-protection")
+		}),
 		validate: on(func(v *corev1.PersistentVolume) field.ErrorList {
 			at := field.NewPath("spec")
 			errs := validAccessModes(v.Spec.AccessModes, at.Child("accessModes"))

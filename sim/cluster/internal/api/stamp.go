@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -116,5 +117,20 @@ func (s stamper) managers(m metav1.Object, old []metav1.ManagedFieldsEntry) {
 			fields[i].Time = &now
 		}
 	}
+	slices.SortStableFunc(fields, earlier)
 	m.SetManagedFields(fields)
+}
+
+// earlier is the order of managed fields: as apimachinery's, which has sorted them by the machine's time.
+func earlier(a, b metav1.ManagedFieldsEntry) int {
+	at := func(e metav1.ManagedFieldsEntry) int64 {
+		if e.Time == nil {
+			return 0
+		}
+		return e.Time.Unix()
+	}
+	return cmp.Or(
+		cmp.Compare(a.Operation, b.Operation), cmp.Compare(at(a), at(b)), cmp.Compare(a.Manager, b.Manager),
+		cmp.Compare(a.APIVersion, b.APIVersion), cmp.Compare(a.Subresource, b.Subresource),
+	)
 }

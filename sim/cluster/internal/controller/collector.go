@@ -196,7 +196,7 @@ func (c *collector) reown(ctx context.Context, i *item, refs []metav1.OwnerRefer
 // release takes a finalizer off.
 func (c *collector) release(ctx context.Context, i *item, finalizer string) error {
 	return c.patch(ctx, i, map[string]any{
-		"finalizers": slices.DeleteFunc(slices.Clone(i.meta.GetFinalizers()), func(f string) bool { return f == finalizer }),
+		"finalizers": drop(i.meta.GetFinalizers(), finalizer),
 	})
 }
 

@@ -92,7 +92,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		inventory.factory.Shutdown()
 	}()
 	for _, add := range []func() error{
-		m.addDeployments, m.addReplicaSets, m.addJobs, m.addScheduler, m.addVolumes, m.addEndpoints,
+		m.addDeployments, m.addReplicaSets, m.addJobs, m.addScheduler, m.addVolumes, m.addProtection, m.addEndpoints,
 		m.addNodeLife, m.addEvictions, m.addBudgets, m.addScalers, m.addServiceAccounts, m.addPodCollector,
 		func() error { return m.addNamespaces(inventory) },
 		func() error { m.addCollector(inventory); return inventory.connect() },

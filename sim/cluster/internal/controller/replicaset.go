@@ -17,6 +17,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/dpesim/dpesim/sim/cluster/internal/record"
+	"github.com/dpesim/dpesim/sim/cluster/internal/trail"
 )
 
 // replicaSets keeps as many pods as each ReplicaSet wants.
@@ -57,10 +58,17 @@ func (c *replicaSets) sync(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	pods := slices.DeleteFunc(slices.Clone(all), func(p *corev1.Pod) bool { return !active(p) })
+	var pods, ends []*corev1.Pod
+	for _, p := range all {
+		if active(p) {
+			pods = append(pods, p)
+		} else {
+			ends = append(ends, p)
+		}
+	}
 	var syncErr error
 	if r.DeletionTimestamp == nil {
-		pods, syncErr = c.adjust(ctx, r, pods)
+		pods, syncErr = c.adjust(ctx, r, pods, ends)
 	}
 	if err := c.report(ctx, r, pods, syncErr); err != nil {
 		return err
@@ -73,15 +81,22 @@ func (c *replicaSets) owner(r *appsv1.ReplicaSet) owner {
 	return owner{object: r, kind: appsv1.SchemeGroupVersion.WithKind("ReplicaSet"), selector: r.Spec.Selector, template: &r.Spec.Template, from: c.from}
 }
 
-// adjust makes the pods that are missing, or deletes those that are too many, and gives the pods as they then are.
-func (c *replicaSets) adjust(ctx context.Context, r *appsv1.ReplicaSet, pods []*corev1.Pod) ([]*corev1.Pod, error) {
+// adjust makes the pods that are missing, also because of others' ends, or deletes those that are too many, and gives the
+// pods as they then are.
+func (c *replicaSets) adjust(ctx context.Context, r *appsv1.ReplicaSet, pods, ends []*corev1.Pod) ([]*corev1.Pod, error) {
 	n := int(ptr.Deref(r.Spec.Replicas, 1))
 	o := c.owner(r)
 	c.trail.Lock()
 	defer c.trail.Unlock()
 	notes, cause := c.trail.Note(r.UID), uint64(0)
+	if act := c.trail.Acts.Change(r.UID, r.Generation); act != 0 && notes.Generation != r.Generation {
+		notes.Generation, notes.Wanted = r.Generation, act
+	}
 	if notes.Generation == r.Generation {
 		cause = notes.Wanted
+	}
+	if cause == 0 && len(pods) < n {
+		cause = c.lost(notes, ends)
 	}
 	for len(pods) < n {
 		made, err := c.makePod(ctx, o, cause, map[string]string{"replica_set": r.Name})
@@ -103,6 +118,19 @@ func (c *replicaSets) adjust(ctx context.Context, r *appsv1.ReplicaSet, pods []*
 		notes.Wanted = 0 // served: if a pod is missing from now on, the reason is another
 	}
 	return pods, nil
+}
+
+// lost gives the newest known reason why a pod has ended that has not been made up for yet, 0 if there is none.
+func (c *replicaSets) lost(notes *trail.Notes, ends []*corev1.Pod) uint64 {
+	newest := uint64(0)
+	for _, p := range ends {
+		newest = max(newest, c.trail.Ended(p.UID))
+	}
+	if newest <= notes.Replaced {
+		return 0
+	}
+	notes.Replaced = newest
+	return newest
 }
 
 // newFirstToGo orders pods: those that are missed least come first. Unbound before bound, pending before running, not ready

@@ -230,6 +230,15 @@ func (c *volumes) syncVolume(ctx context.Context, name string) error {
 	if err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}
+	if v.Status.Phase == corev1.VolumeBound {
+		v.Status.Phase = corev1.VolumeReleased
+		if v, err = c.client.CoreV1().PersistentVolumes().UpdateStatus(ctx, v, metav1.UpdateOptions{}); err != nil {
+			return err
+		}
+	}
+	if v.DeletionTimestamp != nil {
+		return nil // it is on its way
+	}
 	if err := c.client.CoreV1().PersistentVolumes().Delete(ctx, name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(v.UID))}); err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete volume: %w", err)
 	}
