@@ -22,8 +22,8 @@ import (
 
 // The points at which an object store can be made to fail.
 const (
-	faultGet fault.Point = "objstore.get" // before an object is read
-	faultPut fault.Point = "objstore.put" // before an object or a part is written
+	FaultGet fault.Point = "objstore.get" // before an object is read
+	FaultPut fault.Point = "objstore.put" // before an object or a part is written
 )
 
 // maxDocument is the largest body that is a document and not an object, in bytes: a thousand long keys to delete.
@@ -95,9 +95,9 @@ func (s *Server) fault(ctx context.Context, op operation, label sim.Label) error
 	scope := fault.Scope{Environment: s.opt.Environment, DPE: label}
 	switch {
 	case op.readsObject():
-		err = s.opt.Faults.At(ctx, faultGet, scope)
+		err = s.opt.Faults.At(ctx, FaultGet, scope)
 	case op.key != "" && (op.method == http.MethodPut || op.method == http.MethodPost):
-		err = s.opt.Faults.At(ctx, faultPut, scope)
+		err = s.opt.Faults.At(ctx, FaultPut, scope)
 	}
 	if err == nil {
 		return nil

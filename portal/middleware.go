@@ -42,6 +42,7 @@ func newRouter(p *Portal) *router {
 	p.whyRoutes(r)
 	p.residueRoutes(r)
 	p.documentRoutes(r)
+	p.roomRoutes(r)
 	p.pageRoutes(r)
 	return r
 }

@@ -3,9 +3,7 @@ package portal
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -18,7 +16,6 @@ import (
 func (p *Portal) pageRoutes(r *router) {
 	r.page(http.MethodGet, "/assets/*", needNothing, echo.WrapHandler(ui.Assets()))
 	r.page(http.MethodGet, "/", needUser, func(c echo.Context) error { return c.Redirect(http.StatusFound, "/environments") })
-	r.page(http.MethodGet, "/timeline", needTrainer, p.showTimeline)
 	p.accountPages(r)
 	p.environmentPages(r)
 	p.allowlistPages(r)
@@ -128,31 +125,3 @@ func options[T ~string](all []T, text func(T) string, chosen func(T) bool) []ui.
 
 // asIs shows an id as it is.
 func asIs[T ~string](x T) string { return string(x) }
-
-// maxTimeline bounds how many events the timeline's page shows.
-const maxTimeline = 200
-
-// showTimeline handles GET /timeline.
-func (p *Portal) showTimeline(c echo.Context) error {
-	f, err := p.frame(c.Request().Context(), "Timeline")
-	if err != nil {
-		return err
-	}
-	f.Nav = "timeline"
-	view := ui.TimelinePage{Frame: f}
-	events := p.opts.Bus.Since(0)
-	if len(events) > maxTimeline {
-		view.Older, events = true, events[len(events)-maxTimeline:]
-	}
-	for _, e := range slices.Backward(events) {
-		var detail []string
-		for _, k := range slices.Sorted(maps.Keys(e.Detail)) {
-			detail = append(detail, k+" "+e.Detail[k])
-		}
-		view.Events = append(view.Events, ui.Event{
-			Seq: e.Seq, Cause: e.Cause, Time: e.Time, Part: string(e.Part), Environment: string(e.Environment), DPE: string(e.DPE),
-			What: e.What, Detail: strings.Join(detail, " · "),
-		})
-	}
-	return page(c, http.StatusOK)(ui.Timeline(view))
-}

@@ -51,6 +51,7 @@ type Options struct {
 	Token       sim.Secret   // of who runs the simulator: good for everything, in the name of any user; empty: none
 	Hosts       []string     // names the portal answers to, beside localhost and loopback addresses; any other Host is refused
 	Cloud       Cloud
+	Simulator   Simulator
 	Clock       *clock.Clock
 	Bus         *event.Bus // nil: silent, and statuses are computed on demand only
 	Draw        *draw.Source
@@ -67,6 +68,7 @@ func (o Options) check() error {
 		{o.Listener == nil, "Listener"},
 		{o.TLSListener != nil && o.TLS == nil, "TLS"},
 		{o.Cloud == nil, "Cloud"},
+		{o.Simulator == nil, "Simulator"},
 		{o.Clock == nil, "Clock"},
 		{o.Draw == nil, "Draw"},
 		{o.Log == nil, "Log"},

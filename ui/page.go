@@ -6,7 +6,8 @@ import "time"
 type Frame struct {
 	Title        string
 	Organisation string
-	Nav          string // the entry of the navigation that is open: "environments", "timeline"; empty: none
+	Nav          string // the entry of the navigation that is open: "environments", "room"; empty: none
+	Room         string // the page of the control room that is open; empty: a page of the product
 	After        uint64 // Seq of the last event before the page was made: live parts listen from there
 	Environment  *Environment
 	Tab          string   // the tab that is open: "services", "settings", "jobs"; empty: none
@@ -244,23 +245,6 @@ type Job struct {
 
 // Jobs renders an environment's jobs.
 func Jobs(p JobsPage) ([]byte, error) { return render("jobs", "layout", p) }
-
-// TimelinePage is what happened, newest first.
-type TimelinePage struct {
-	Frame
-	Events []Event
-	Older  bool // there is more than is shown
-}
-
-// Event is a row of the timeline.
-type Event struct {
-	Seq, Cause                           uint64
-	Time                                 time.Time
-	Part, Environment, DPE, What, Detail string
-}
-
-// Timeline renders what happened.
-func Timeline(p TimelinePage) ([]byte, error) { return render("timeline", "layout", p) }
 
 // ProblemPage is an error.
 type ProblemPage struct {

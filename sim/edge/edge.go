@@ -245,7 +245,8 @@ func (e *Edge) hand(c *conn, rt *route, timer *clock.Timer) Reason {
 	case !e.allowedLocked(rt.env, c.source()):
 		return NotAllowed
 	}
-	c.env = rt.env
+	c.env, c.host, c.opened = rt.env, rt.hosts[0], e.opt.Clock.Now()
+	c.traffic.active.Store(c.opened.UnixMilli())
 	select {
 	case rt.queue <- c:
 	default:

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/dpesim/dpesim/sim"
 )
@@ -109,8 +110,12 @@ type conn struct {
 	*net.TCPConn
 	edge   *Edge
 	env    sim.EnvironmentID
+	host   string    // of the route
+	opened time.Time // when the route took it
 	local  net.Addr
 	remote *net.TCPAddr
+
+	traffic traffic
 
 	mu   sync.Mutex // reads take turns, as on any net.Conn
 	rest io.Reader  // what was read ahead, then the socket
@@ -120,14 +125,18 @@ type conn struct {
 func (c *conn) Read(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.rest.Read(b)
+	n, err := c.rest.Read(b)
+	c.count(&c.traffic.in, int64(n))
+	return n, err
 }
 
 // WriteTo copies all that is still to be read, the hello first.
 func (c *conn) WriteTo(w io.Writer) (int64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return io.Copy(w, c.rest)
+	n, err := io.Copy(w, c.rest)
+	c.count(&c.traffic.in, n)
+	return n, err
 }
 
 // RemoteAddr is the source address: of the socket, or of the egress that it came through.

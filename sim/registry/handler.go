@@ -7,8 +7,8 @@ import (
 	"github.com/dpesim/dpesim/sim/fault"
 )
 
-// faultPull is asked before anything is handed out.
-const faultPull fault.Point = "registry.pull"
+// FaultPull is a point at which the registry can be made to fail: it is asked before anything is handed out.
+const FaultPull fault.Point = "registry.pull"
 
 // ServeHTTP answers one request of the OCI distribution protocol, or of the token endpoint.
 func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -47,7 +47,7 @@ func (r *Registry) serve(w http.ResponseWriter, req *http.Request) error {
 	if err := errors.Join(err, wrong); err != nil { // who is nobody learns nothing about paths
 		return err
 	}
-	if err := r.opt.Faults.At(req.Context(), faultPull, fault.Scope{Environment: c.Environment, DPE: c.Label}); err != nil {
+	if err := r.opt.Faults.At(req.Context(), FaultPull, fault.Scope{Environment: c.Environment, DPE: c.Label}); err != nil {
 		r.opt.Log.Info("request failed on purpose", "err", err, "injected", true)
 		return &problem{http.StatusServiceUnavailable, codeUnavailable, "the registry cannot answer now: try again later"}
 	}

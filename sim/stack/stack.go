@@ -52,6 +52,7 @@ type Stack struct {
 	token    sim.Secret // of who runs the simulator, for the portal
 	httpPort string
 
+	operator   func() (*cluster.View, error) // opened at first use
 	reconciler *reconciler
 	books      *bookkeeper
 
@@ -204,7 +205,7 @@ func (s *Stack) openPortal(ctx context.Context) error {
 	s.httpPort = portOf(plain.Addr())
 	s.portal, err = portal.Open(ctx, portal.Options{
 		Path: s.dir.join("portal.db"), Token: s.token, Listener: plain, TLSListener: secure, TLS: s.ca.ServerTLS(host), Hosts: []string{host},
-		Cloud: cloud{s}, Clock: s.config.Clock, Bus: s.bus, Draw: s.draw, Faults: s.faults, Log: s.log(sim.PartPortal),
+		Cloud: cloud{s}, Simulator: simulator{s}, Clock: s.config.Clock, Bus: s.bus, Draw: s.draw, Faults: s.faults, Log: s.log(sim.PartPortal),
 	})
 	if err != nil {
 		return errors.Join(err, plain.Close(), secure.Close())
@@ -228,6 +229,7 @@ func (s *Stack) describe() error {
 	if err != nil {
 		return fmt.Errorf("name the portal: %w", err)
 	}
+	s.operator = sync.OnceValues(func() (*cluster.View, error) { return cluster.OpenView(s.dir.join("kubeconfig")) })
 	e := Endpoints{
 		Portal:     "http://" + net.JoinHostPort(host, s.httpPort),
 		PortalTLS:  "https://" + net.JoinHostPort("portal."+s.config.Domain, port),

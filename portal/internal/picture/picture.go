@@ -1,0 +1,266 @@
+// Package picture draws the perimeter: the cloud on the left, the customer on the right, a wire for each connection
+// between them. It decides where things stand; package ui decides how they look.
+package picture
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/ui"
+)
+
+// Facts is what is drawn.
+type Facts struct {
+	Now          time.Time // product time
+	Environments []Environment
+	Connections  []api.Connection
+	Faults       []api.Fault
+	Events       []sim.Event // the last ones, oldest first
+}
+
+// Environment is an environment with the engines that are connected to it, by replica.
+type Environment struct {
+	api.Environment
+	Engines []api.Engine
+}
+
+// Where things stand, in SVG units.
+const (
+	width      = 960
+	cloudX     = 16
+	cloudW     = 316
+	customerX  = 628
+	customerW  = 316
+	wall       = (cloudX + cloudW + customerX) / 2
+	margin     = 14
+	boxH       = 48
+	engineH    = 34
+	gap        = 10
+	head       = 34
+	maxEngines = 24 // of an environment: more become one line
+)
+
+// How long something counts as lately, in product time.
+const (
+	activeFor  = 2 * time.Second
+	refusedFor = time.Minute
+)
+
+// maxRefused bounds how many refusals are shown.
+const maxRefused = 4
+
+// drawing is a picture in the making.
+type drawing struct {
+	f Facts
+	p ui.Picture
+	y int
+}
+
+// Draw makes the picture.
+func Draw(f Facts) ui.Picture {
+	d := &drawing{f: f, p: ui.Picture{Width: width, Wall: wall}, y: margin}
+	d.shared()
+	for _, e := range f.Environments {
+		d.environment(e)
+	}
+	if len(f.Environments) == 0 {
+		d.box(ui.Box{X: cloudX, Y: d.y, W: cloudW, H: boxH, Kind: "place", Title: "No environment yet"})
+		d.y += boxH + gap
+	}
+	d.refused()
+	d.p.Height = d.y + margin
+	d.p.Text = d.text()
+	return d.p
+}
+
+func (d *drawing) box(b ui.Box) { d.p.Boxes = append(d.p.Boxes, b) }
+
+// shared draws what belongs to no environment: portal and registry, and the people and nodes who use them.
+func (d *drawing) shared() {
+	portal := ui.Box{X: cloudX, Y: d.y, W: cloudW, H: boxH, Kind: "service", Title: "Portal", Text: "environments, DPEs, files", Fault: d.fault("portal.", "", "")}
+	people := ui.Box{X: customerX, Y: d.y, W: customerW, H: boxH, Kind: "place", Title: "This machine", Text: "browsers, helm, kubectl"}
+	d.y += boxH + gap
+	registry := ui.Box{X: cloudX, Y: d.y, W: cloudW, H: boxH, Kind: "service", Title: "Artifacts registry", Text: "charts and images", Fault: d.fault("registry.", "", "")}
+	nodes := ui.Box{X: customerX, Y: d.y, W: customerW, H: boxH, Kind: "place", Title: "Cluster nodes", Text: "pull images, run pods", Fault: d.fault("cluster.", "", "")}
+	d.y += boxH + 2*gap
+	for _, b := range []ui.Box{portal, people, registry, nodes} {
+		d.box(b)
+	}
+	own, outside := d.split("portal")
+	d.wire(people, portal, own, "browsers and tools to the portal")
+	d.wire(nodes, portal, outside, "the customer's network to the portal")
+	own, outside = d.split("registry", "localhost")
+	d.wire(people, registry, own, "helm to the registry")
+	d.wire(nodes, registry, outside, "image pulls")
+}
+
+// environment draws one environment with its engines.
+func (d *drawing) environment(e Environment) {
+	top := d.y
+	shown := e.Engines[:min(len(e.Engines), maxEngines)]
+	lines := max(1, len(shown))
+	if len(e.Engines) > len(shown) {
+		lines++
+	}
+	h := head + max(2*(boxH+gap), lines*(engineH+gap/2)+gap)
+	d.box(ui.Box{X: cloudX, Y: top, W: cloudW, H: h, Kind: "frame", Title: e.Name + " · " + string(e.Release)})
+	d.box(ui.Box{X: customerX, Y: top, W: customerW, H: h, Kind: "frame", Title: "DPEs of " + e.Name})
+	dpm := ui.Box{X: cloudX + gap, Y: top + head, W: cloudW - 2*gap, H: boxH, Kind: "service", Title: "DPM", Text: plural(len(e.Engines), "engine") + " connected", Fault: d.fault("dpm.", e.ID, "")}
+	storage := ui.Box{X: cloudX + gap, Y: dpm.Y + boxH + gap, W: cloudW - 2*gap, H: boxH, Kind: "service", Title: "ONE Object Storage", Text: "S3", Fault: d.fault("objstore.", e.ID, "")}
+	d.box(dpm)
+	d.box(storage)
+	streams := map[string]api.Connection{}
+	var bulk, own []api.Connection
+	for _, c := range d.f.Connections {
+		switch {
+		case c.Environment != e.ID:
+		case strings.HasPrefix(c.Host, "dpm-grpc-"):
+			streams[c.Source] = c
+		case loopback(c.Source):
+			own = append(own, c)
+		default:
+			bulk = append(bulk, c)
+		}
+	}
+	y := top + head
+	for _, x := range shown {
+		b := ui.Box{X: customerX + gap, Y: y, W: customerW - 2*gap, H: engineH, Kind: "engine", Title: string(x.Replica), Fault: d.fault("dpe.", e.ID, x.Label)}
+		d.box(b)
+		if c, ok := streams[x.Remote]; ok {
+			d.wire(b, dpm, []api.Connection{c}, string(x.Replica)+" to DPM")
+		} else {
+			d.wireState(b, dpm, "idle", string(x.Replica)+" to DPM")
+		}
+		y += engineH + gap/2
+	}
+	switch {
+	case len(e.Engines) > len(shown):
+		d.box(ui.Box{X: customerX + gap, Y: y, W: customerW - 2*gap, H: engineH, Kind: "place", Title: fmt.Sprintf("and %d more", len(e.Engines)-len(shown))})
+	case len(shown) == 0:
+		d.box(ui.Box{X: customerX + gap, Y: y, W: customerW - 2*gap, H: engineH, Kind: "place", Title: "No engine is connected"})
+	}
+	frame := ui.Box{X: customerX, Y: top, W: customerW, H: 2*(storage.Y-top) + boxH}
+	d.wire(frame, storage, bulk, "engines to the object storage")
+	d.wire(frame, storage, own, "this machine to the object storage")
+	d.y = top + h + gap
+}
+
+// split gives the connections of a host's first label: those of this machine and those from outside.
+func (d *drawing) split(hosts ...string) (own, outside []api.Connection) {
+	for _, c := range d.f.Connections {
+		first, _, _ := strings.Cut(c.Host, ".")
+		switch {
+		case c.Environment != "" || !slices.Contains(hosts, first):
+		case loopback(c.Source):
+			own = append(own, c)
+		default:
+			outside = append(outside, c)
+		}
+	}
+	return own, outside
+}
+
+func loopback(source string) bool {
+	a, err := netip.ParseAddrPort(source)
+	return err == nil && a.Addr().IsLoopback()
+}
+
+// wire draws connections as one line from right to left, if there are any.
+func (d *drawing) wire(from, to ui.Box, all []api.Connection, what string) {
+	if len(all) == 0 {
+		return
+	}
+	state := "idle"
+	var in, out int64
+	for _, c := range all {
+		in, out = in+c.In, out+c.Out
+		if d.f.Now.Sub(c.Active) < activeFor {
+			state = "active"
+		}
+	}
+	if d.fault("edge.", all[0].Environment, "") != "" {
+		state = "bad"
+	}
+	d.wireState(from, to, state, fmt.Sprintf("%s: %s, %s to the cloud, %s from it", what, plural(len(all), "connection"), Bytes(in), Bytes(out)))
+}
+
+func (d *drawing) wireState(from, to ui.Box, state, title string) {
+	x1, y1, x2, y2 := from.X, from.Y+from.H/2, to.X+to.W, to.Y+to.H/2
+	d.p.Wires = append(d.p.Wires, ui.PictureWire{
+		Path:  fmt.Sprintf("M%d %dC%d %d %d %d %d %d", x1, y1, wall, y1, wall, y2, x2, y2),
+		State: state, Title: title,
+	})
+}
+
+// fault names what is broken on purpose at points that begin with prefix, for that environment and DPE.
+func (d *drawing) fault(prefix string, env sim.EnvironmentID, dpe sim.Label) string {
+	var names []string
+	for _, f := range d.f.Faults {
+		if strings.HasPrefix(f.Point, prefix) && (f.Environment == "" || f.Environment == env) && (f.DPE == "" || f.DPE == dpe) {
+			names = append(names, f.Name+" ("+f.Point+")")
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// refused lists what the edge did not let through lately, under the wall.
+func (d *drawing) refused() {
+	type key struct{ source, reason, name string }
+	counts := map[key]int{}
+	var order []key
+	for _, e := range d.f.Events {
+		if e.Part != sim.PartEdge || e.What != "connection refused" && e.What != "connection cut" || d.f.Now.Sub(e.Time) > refusedFor {
+			continue
+		}
+		k := key{e.Detail["source"], e.Detail["reason"], e.Detail["name"]}
+		if counts[k] == 0 {
+			order = append(order, k)
+		}
+		n, _ := strconv.Atoi(e.Detail["count"])
+		counts[k] += max(1, n)
+	}
+	for _, k := range order[max(0, len(order)-maxRefused):] {
+		d.y += 20
+		d.p.Refused = append(d.p.Refused, ui.Refused{X: wall, Y: d.y, Text: fmt.Sprintf("refused %s: %s (%d)", cmp.Or(k.source, "a client"), k.reason, counts[k])})
+	}
+}
+
+// text tells the picture in sentences.
+func (d *drawing) text() string {
+	var b strings.Builder
+	for _, e := range d.f.Environments {
+		fmt.Fprintf(&b, "Environment %s: %s connected. ", e.Name, plural(len(e.Engines), "engine"))
+	}
+	fmt.Fprintf(&b, "%s open through the edge.", plural(len(d.f.Connections), "connection"))
+	if len(d.f.Faults) > 0 {
+		fmt.Fprintf(&b, " %s armed.", plural(len(d.f.Faults), "fault"))
+	}
+	return b.String()
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}
+
+// Bytes writes a number of bytes for people.
+func Bytes(n int64) string {
+	switch {
+	case n < 1000:
+		return strconv.FormatInt(n, 10) + " B"
+	case n < 1_000_000:
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	case n < 1_000_000_000:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	}
+	return fmt.Sprintf("%.1f GB", float64(n)/1e9)
+}

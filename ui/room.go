@@ -1,0 +1,204 @@
+package ui
+
+import "time"
+
+// What follows is the control room: pages of who runs the simulator, set apart from the product's.
+
+// PerimeterPage is the picture of what is connected.
+type PerimeterPage struct {
+	Frame
+	Picture     Picture
+	Connections []Wire
+	Ticker      []Event
+	Endpoints   []Endpoint
+}
+
+// Picture is the cloud on the left, the customer on the right and what runs between them, in a grid of SVG units.
+type Picture struct {
+	Width, Height int
+	Wall          int // x of the line between the two
+	Boxes         []Box
+	Wires         []PictureWire
+	Refused       []Refused
+	Text          string // the whole in a sentence, for who cannot see it
+}
+
+// Box is something in the picture.
+type Box struct {
+	X, Y, W, H  int
+	Kind        string // "frame", "service", "engine", "place"
+	Title, Text string
+	Fault       string // what is broken here on purpose; empty: nothing
+}
+
+// TitleX is where the title begins.
+func (b Box) TitleX() int { return b.X + 12 }
+
+// TitleY is the baseline of the title.
+func (b Box) TitleY() int {
+	if b.Text == "" && b.Kind != "frame" {
+		return b.Y + b.H/2 + 5
+	}
+	return b.Y + 20
+}
+
+// TextY is the baseline of the text.
+func (b Box) TextY() int { return b.Y + 37 }
+
+// FaultX is the middle of the mark of a fault.
+func (b Box) FaultX() int { return b.X + b.W - 14 }
+
+// FaultY is the middle of the mark of a fault.
+func (b Box) FaultY() int { return b.Y + 15 }
+
+// PictureWire is a connection in the picture, or several of one kind.
+type PictureWire struct {
+	Path  string // of SVG
+	State string // "idle", "active", "bad"
+	Title string
+}
+
+// Refused is what the edge did not let through lately.
+type Refused struct {
+	X, Y int
+	Text string
+}
+
+// Wire is an open connection.
+type Wire struct {
+	Host, Source, Who, In, Out string
+	Opened                     time.Time
+	Active                     bool
+}
+
+// Endpoint is where something is to be found.
+type Endpoint struct{ ID, Name, Address, Hint string }
+
+// Perimeter renders the picture of what is connected.
+func Perimeter(p PerimeterPage) ([]byte, error) { return render("room-perimeter", "layout", p) }
+
+// ClusterPage is the customer's cluster.
+type ClusterPage struct {
+	Frame
+	Unavailable string // why there is nothing to show; empty: there is
+	Nodes       []ClusterNode
+	Deployments []ClusterDeployment
+	Pods        []ClusterPod
+	Events      []ClusterEvent
+}
+
+// ClusterNode is a node.
+type ClusterNode struct {
+	Name, Status, CPU, Memory, Disk string
+	Pods, Percent                   int
+	Ready, Cordoned, Off            bool
+}
+
+// ClusterDeployment is a Deployment.
+type ClusterDeployment struct {
+	Namespace, Name, Ready string
+	Desired                int
+	Whole                  bool
+}
+
+// ClusterPod is a pod.
+type ClusterPod struct {
+	Namespace, Name, Ready, Status, Node, Image string
+	Restarts                                    int
+	Colour                                      string
+	Created                                     time.Time
+}
+
+// ClusterEvent is an event of Kubernetes.
+type ClusterEvent struct {
+	Time                    time.Time
+	Warning                 bool
+	Reason, Object, Message string
+	Count                   int
+}
+
+// Cluster renders the customer's cluster.
+func Cluster(p ClusterPage) ([]byte, error) { return render("room-cluster", "layout", p) }
+
+// LogPage is a pod's log.
+type LogPage struct {
+	Frame
+	Namespace, Pod, Text string
+	Previous             bool
+}
+
+// Log renders a pod's log.
+func Log(p LogPage) ([]byte, error) { return render("room-log", "layout", p) }
+
+// TimelinePage is what happened, newest first.
+type TimelinePage struct {
+	Frame
+	Parts, Environments []Option
+	Text                string // that events must contain
+	Events              []Event
+	Older               string // address of what is older; empty: nothing is
+	Shown               int
+}
+
+// Event is a row of the timeline.
+type Event struct {
+	Seq, Cause                           uint64
+	Time                                 time.Time
+	Part, Environment, DPE, What, Detail string
+	Why                                  string // subject of "why?"; empty: none
+	Bad                                  bool
+}
+
+// Timeline renders what happened.
+func Timeline(p TimelinePage) ([]byte, error) { return render("room-timeline", "layout", p) }
+
+// WhyPage is what led to something.
+type WhyPage struct {
+	Frame
+	Subject, State, Hint string
+	Chains               []WhyChain
+}
+
+// WhyChain leads from the first cause to the symptom.
+type WhyChain struct {
+	Title string
+	Steps []Event
+}
+
+// Why renders what led to something.
+func Why(p WhyPage) ([]byte, error) { return render("room-why", "layout", p) }
+
+// ControlsPage is the simulator's clock and what is broken on purpose.
+type ControlsPage struct {
+	Frame
+	Clock        Clock
+	Armed        []ArmedFault
+	Points       []FaultPoint
+	Environments []Option
+	Typed        ArmedFault // as it was typed
+}
+
+// Clock is the simulator's clock.
+type Clock struct {
+	Now            time.Time
+	Mode, Offset   string
+	Rate           string
+	Frozen, Moved  bool
+	Advance, SetTo string // as they were typed
+}
+
+// ArmedFault is something that is broken on purpose.
+type ArmedFault struct {
+	Name, Point, Environment, DPE, Delay, Error string
+	Skip, Times, Probability                    string
+	CLI                                         string
+}
+
+// FaultPoint is where something can be broken.
+type FaultPoint struct {
+	Point, Where, Symptom string
+	Chosen                bool
+}
+
+// Controls renders the simulator's clock and what is broken on purpose.
+func Controls(p ControlsPage) ([]byte, error) { return render("room-controls", "layout", p) }
