@@ -144,11 +144,12 @@ var epoch = time.Date(2026, 3, 4, 9, 0, 0, 0, time.UTC)
 type sut struct {
 	*portal.Portal
 	*api.Client
-	cloud  *cloud
-	bus    *event.Bus
-	clock  *clock.Clock
-	faults *fault.Set
-	log    *logBuffer
+	cloud     *cloud
+	simulator *simulator
+	bus       *event.Bus
+	clock     *clock.Clock
+	faults    *fault.Set
+	log       *logBuffer
 }
 
 // logBuffer keeps what is logged. It is safe for concurrent use.
@@ -181,10 +182,11 @@ func options(tb testing.TB, path string) (portal.Options, *sut) {
 	s := &sut{clock: clock.NewFrozen(epoch), log: &logBuffer{}}
 	s.bus = event.New(s.clock, 1<<12)
 	s.cloud = newCloud(s.bus)
+	s.simulator = &simulator{}
 	d := draw.New(1)
 	s.faults = fault.New(s.clock, d)
 	return portal.Options{
-		Path: path, Listener: l, Token: operator, Hosts: []string{"portal.dpesim.localhost"}, Cloud: s.cloud, Clock: s.clock, Bus: s.bus, Draw: d,
+		Path: path, Listener: l, Token: operator, Hosts: []string{"portal.dpesim.localhost"}, Cloud: s.cloud, Simulator: s.simulator, Clock: s.clock, Bus: s.bus, Draw: d,
 		Faults: s.faults, Log: slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}, s
 }

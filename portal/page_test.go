@@ -17,7 +17,8 @@ func allPages(env sim.EnvironmentID, l sim.Label) []string {
 	e := "/environments/" + string(env)
 	d := e + "/dpes/" + string(l)
 	return []string{
-		"/environments", "/environments/new", "/timeline", e + "/services", e + "/settings", e + "/jobs", e + "/delete", e + "/dpes/new", e + "/allowlist",
+		"/environments", "/environments/new", "/room", "/room/cluster", "/room/cluster/dpe/finance-0", "/room/timeline", "/room/controls",
+		"/room/why?subject=dpe/" + string(l), "/room/why", "/sign-in", e + "/services", e + "/settings", e + "/jobs", e + "/delete", e + "/dpes/new", e + "/allowlist",
 		d + "/installation", d + "/upgrade", d + "/edit", d + "/remove",
 	}
 }
@@ -60,6 +61,7 @@ func pageSUT(t *testing.T) (*sut, api.Environment, api.DPE) {
 	d := must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance & more", Replicas: 2}))(t)
 	s.cloud.connect(ctx, e.ID, engine(d, "a"))
 	must(s.UpgradeEnvironment(ctx, e.ID, "15.3.0"))(t)
+	must(s.Arm(ctx, api.Fault{Name: "slow", Point: "dpm.connect", Delay: "1h", Environment: e.ID}))(t)
 	must(s.SubmitJob(ctx, e.ID, api.JobSpec{Bucket: "sample-data", Key: "movies.csv"}))(t)
 	return s, e, d
 }
@@ -96,7 +98,7 @@ func checkPage(t *testing.T, body string) {
 			labelled[x.attr["for"]] = true
 		}
 	}
-	if count["h1"] != 1 || count["main"] != 1 || count["title"] != 1 {
+	if count["h1"] != 1 || count["main"] != 1 || strings.Count(body, "· dpesim</title>") != 1 { // pictures have titles, too
 		t.Errorf("headings and landmarks: %v", count)
 	}
 	if !strings.Contains(body, "Not affiliated with Ataccama") {
@@ -148,7 +150,12 @@ func TestPagesSayTheProductsWords(t *testing.T) {
 		"/environments/" + string(e.ID) + "/dpes/" + string(d.Label) + "/upgrade": {"Upgrade steps", "helm upgrade --install", "values.yaml", "--version 15.3.0"},
 		"/environments/" + string(e.ID) + "/dpes/new":                             {"Name", "Drivers", "Replicas", "Continue"},
 		"/environments/" + string(e.ID) + "/jobs":                                 {"movies.csv", "ENQUEUED", "no DPE is connected"},
-		"/timeline": {"dpe added", "environment upgraded"},
+		"/room":                              {"Simulated Ataccama cloud", "1 engine connected", "finance-more-a to DPM", "203.0.113.10:40001", "broken on purpose: slow"},
+		"/room/cluster":                      {"dpesim-node-1", "1200m of 3860m", "ImagePullBackOff", "Back-off pulling image", "dpesim kubectl get pods -A"},
+		"/room/cluster/dpe/finance-0":        {"hello from the pod", "dpesim kubectl logs finance-0 -n dpe -f"},
+		"/room/timeline":                     {"dpe added", "environment upgraded"},
+		"/room/controls":                     {"frozen", "2026", "slow", "dpm.connect", "dpesim clock advance"},
+		"/room/why?subject=dpe/finance-more": {"dpe added", "dpesim why dpe/"},
 	} {
 		body := s.get(t, path).body
 		for _, w := range words {

@@ -59,9 +59,15 @@ func (p *Portal) moveClock(ctx context.Context, m api.ClockMove) error {
 		if err != nil {
 			return err
 		}
+		if err := within(k.Now().Add(d)); err != nil {
+			return err
+		}
 		add("advance", m.Advance, func() error { return k.Advance(ctx, d) })
 	}
 	if !m.Set.IsZero() {
+		if err := within(m.Set); err != nil {
+			return err
+		}
 		add("set", m.Set.UTC().Format(time.RFC3339), func() error { return k.Set(ctx, m.Set) })
 	}
 	if m.Freeze {
@@ -85,6 +91,16 @@ func (p *Portal) moveClock(ctx context.Context, m api.ClockMove) error {
 	how["now"] = k.Now().Format(time.RFC3339)
 	p.publish(ctx, 0, sim.Event{What: clockMoved, Detail: how})
 	return p.record(ctx, clockMoved, how)
+}
+
+// The years that the clock can stand at: certificates, tokens and JSON can name them all.
+const firstYear, lastYear = 2000, 2200
+
+func within(t time.Time) error {
+	if y := t.UTC().Year(); y < firstYear || y > lastYear {
+		return sim.Errorf(sim.Invalid, "the clock cannot stand in the year %d", y).WithHelp("stay between %d and %d", firstYear, lastYear)
+	}
+	return nil
 }
 
 // maxRate bounds how fast the clock may run: a day in some ten seconds.

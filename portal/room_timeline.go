@@ -101,7 +101,11 @@ func (p *Portal) showWhy(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	x, wrong := why.Explain(subject, facts)
+	var x why.Explanation
+	var wrong error
+	if subject != "" {
+		x, wrong = why.Explain(subject, facts)
+	}
 	if sim.KindOf(wrong) == sim.NotFound && wrong != nil { // nothing is known of it: told on the page, with the form
 		msg, help := sim.Explain(wrong)
 		f.Failure, wrong = &ui.Failure{Detail: msg, Help: help}, nil

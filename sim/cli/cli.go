@@ -109,6 +109,7 @@ func newRootCommand(a *app) *cobra.Command {
 		&cobra.Group{ID: "run", Title: "Stand up a simulator:"},
 		&cobra.Group{ID: "cloud", Title: "Act in the portal, as its users do:"},
 		&cobra.Group{ID: "cluster", Title: "Act in the cluster, as its operator does:"},
+		&cobra.Group{ID: "sim", Title: "Act on the simulator itself:"},
 		&cobra.Group{ID: "look", Title: "Look:"},
 	)
 	add := func(group string, commands ...*cobra.Command) {
@@ -120,6 +121,7 @@ func newRootCommand(a *app) *cobra.Command {
 	add("run", newUpCommand(a), newDemoCommand(a), newExecCommand(a), newScenarioCommand(a))
 	add("cloud", newEnvironmentCommand(a), newDPECommand(a), newAllowlistCommand(a), newManagedCommand(a), newJobCommand(a), newS3Command(a), newMeCommand(a), newUserCommand(a), newTokenCommand(a), newAuditCommand(a))
 	add("cluster", newHelmCommand(a), newKubectlCommand(a), newNodeCommand(a))
+	add("sim", newClockCommand(a), newFaultCommand(a))
 	add("look", newWaitCommand(a), newEndpointsCommand(a), newTimelineCommand(a), newWhyCommand(a), newResidueCommand(a), newVersionCommand(a))
 	return root
 }

@@ -97,6 +97,13 @@ func (absent) Engines(context.Context, sim.EnvironmentID) ([]api.Engine, error) 
 	return nil, sim.Errorf(sim.Unavailable, "there is no cloud")
 }
 
+func (absent) Connections() []api.Connection { return nil }
+func (absent) FaultPoints() []api.FaultPoint { return nil }
+func (absent) Addresses() [][2]string        { return nil }
+func (absent) Cluster() (portal.Cluster, error) {
+	return nil, sim.Errorf(sim.Unavailable, "there is no cluster")
+}
+
 // portalAlone serves the portal of a data directory without anything behind it, as if the process ended right after each
 // commit, and calls act.
 func portalAlone(t *testing.T, dir string, act func(*api.Client)) {
@@ -107,7 +114,7 @@ func portalAlone(t *testing.T, dir string, act func(*api.Client)) {
 		t.Fatal(err)
 	}
 	p, err := portal.Open(t.Context(), portal.Options{
-		Path: filepath.Join(dir, "portal.db"), Listener: ln, Token: "t", Cloud: absent{}, Clock: clock.New(), Draw: draw.New(2), Log: slog.New(slog.DiscardHandler),
+		Path: filepath.Join(dir, "portal.db"), Listener: ln, Token: "t", Cloud: absent{}, Simulator: absent{}, Clock: clock.New(), Draw: draw.New(2), Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
