@@ -1,7 +1,9 @@
 package portal
 
 import (
+	"cmp"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -80,6 +82,13 @@ func (p *Portal) signInPage(c echo.Context, user, next string, wrong error) erro
 	if err != nil {
 		return err
 	}
+	rank := func(u store.User) int {
+		if u.Trainer {
+			return -1
+		}
+		return slices.Index(api.Roles(), u.Role)
+	}
+	slices.SortStableFunc(all, func(a, b store.User) int { return cmp.Compare(rank(a), rank(b)) })
 	for _, u := range all {
 		if u.Demo {
 			view.Demo = append(view.Demo, ui.DemoUser{ID: u.ID, Name: u.Name, Organisation: u.Organisation, Does: does(u.User)})

@@ -122,7 +122,7 @@ func (p *Portal) showWhy(c echo.Context) error {
 		v := ui.WhyChain{Title: chain.Relation}
 		for _, s := range slices.Backward(chain.Steps) {
 			e := eventView(s.Event)
-			e.What, e.Detail, e.Bad = s.Text, "", e.Bad || s.Seq == x.FirstCause
+			e.What, e.Detail, e.First = s.Text, "", s.Seq == x.FirstCause
 			v.Steps = append(v.Steps, e)
 		}
 		view.Chains = append(view.Chains, v)

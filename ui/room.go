@@ -147,6 +147,7 @@ type Event struct {
 	Part, Environment, DPE, What, Detail string
 	Why                                  string // subject of "why?"; empty: none
 	Bad                                  bool
+	First                                bool // the first cause of a chain
 }
 
 // Timeline renders what happened.

@@ -35,7 +35,7 @@ func OpenView(kubeconfig string) (*View, error) {
 }
 
 // maxViewEvents bounds how many events a view shows.
-const maxViewEvents = 60
+const maxViewEvents = 40
 
 // Read gives what the cluster looks like. Its words are those that kubectl prints: the API server makes them.
 func (v *View) Read(ctx context.Context) (api.Cluster, error) {
