@@ -218,7 +218,7 @@ func (v *View) SetPower(ctx context.Context, name string, on bool) error {
 
 // told classifies what the API server refuses; its words are for people.
 func told(err error) error {
-	kind := sim.Internal
+	var kind sim.Kind
 	switch {
 	case err == nil:
 		return nil

@@ -6,7 +6,12 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/dpesim/dpesim/sim/clock"
 )
+
+// anEdge is what a connection counts its bytes with.
+var anEdge = &Edge{opt: Options{Clock: clock.New()}}
 
 // FuzzHello: whatever comes, the parser neither panics nor reads more than its bound, keeps every byte, and says a name or
 // a reason, never both.
@@ -19,7 +24,7 @@ func FuzzHello(f *testing.F) {
 	f.Add(hello(""))
 	f.Add(hello("127.0.0.1"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		c := &conn{rest: bytes.NewReader(b)}
+		c := &conn{edge: anEdge, rest: bytes.NewReader(b)}
 		name, why := c.readHello(context.Background())
 		switch why {
 		case "":
@@ -48,12 +53,12 @@ func TestAHelloIsReadInAnyPieces(t *testing.T) {
 	t.Parallel()
 	b := hello("a.localhost")
 	for size := 1; size < len(b); size = size*2 + 1 {
-		c := &conn{rest: &pieces{b: b, size: size}}
+		c := &conn{edge: anEdge, rest: &pieces{b: b, size: size}}
 		if name, why := c.readHello(t.Context()); name != "a.localhost" || why != "" {
 			t.Errorf("pieces of %d: %q, %q", size, name, why)
 		}
 	}
-	long := &conn{rest: strings.NewReader("\x16\x03\x01\x3f\xff\x01\x00\xff\xff" + strings.Repeat("x", 1<<20))}
+	long := &conn{edge: anEdge, rest: strings.NewReader("\x16\x03\x01\x3f\xff\x01\x00\xff\xff" + strings.Repeat("x", 1<<20))}
 	if _, why := long.readHello(t.Context()); why != BrokenHello {
 		t.Errorf("%q", why)
 	}
