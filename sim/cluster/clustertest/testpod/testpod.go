@@ -176,18 +176,18 @@ func (p *program) sleep(ctx context.Context, arg string) (code int, done bool) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	slept := make(chan error, 1)
-	go func() { slept <- p.Sleep(ctx, d) }()
+	cut := make(chan bool, 1)
+	go func() { cut <- p.Sleep(ctx, d) != nil }()
 	stop := p.Stop
 	if p.deaf {
 		stop = nil
 	}
 	select {
-	case err := <-slept:
-		return Terminated, err != nil
+	case early := <-cut:
+		return Terminated, early
 	case <-stop:
 		cancel()
-		_ = <-slept // cancelled
+		<-cut
 		return Terminated, true
 	}
 }
