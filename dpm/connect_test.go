@@ -26,7 +26,9 @@ import (
 func TestWelcomeAndTheListOfEnginesTellWhoIsThere(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.server.SetRelease("15.3.0")
+	if err := r.server.SetRelease(t.Context(), "15.3.0", ""); err != nil {
+		t.Fatal(err)
+	}
 	e := r.knock(t, r.authorize(t, "finance"), hello("finance", "finance-0"))
 	w := e.next(t).GetWelcome()
 	if w.GetDpmVersion() != "15.3.0" || w.GetLease().AsDuration() != lease || w.GetHeartbeatInterval().AsDuration() != heartbeat {
@@ -38,6 +40,28 @@ func TestWelcomeAndTheListOfEnginesTellWhoIsThere(t *testing.T) {
 		t.Errorf("engines are %+v", got)
 	}
 	r.vanish(t, e)
+	if got := r.server.Engines(); len(got) != 0 {
+		t.Errorf("engines are %+v, want none", got)
+	}
+}
+
+// "The version of a self-managed DPE can differ from the platform version unless there are changes introduced on the platform
+// side that would make the DPE upgrade a requirement." (seed, "Self-managed DPE upgrades")
+func TestAnUpgradeThatDemandsNewerEnginesSendsOldOnesAway(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	key := r.authorize(t, "finance")
+	e := r.knock(t, key, hello("finance", "finance-0"))
+	e.next(t)
+	if err := r.server.SetRelease(t.Context(), "15.3.0", "15.2.0"); err != nil {
+		t.Fatal(err)
+	}
+	const words = "upgrade required: the engine has release 15.1.0, and platform 15.3.0 works with 15.2.0 and newer only"
+	for _, e := range []*engine{e, r.knock(t, key, hello("finance", "finance-1"))} {
+		if _, err := e.end(t); status.Code(err) != codes.FailedPrecondition || status.Convert(err).Message() != words {
+			t.Errorf("the stream ended with %v", err)
+		}
+	}
 	if got := r.server.Engines(); len(got) != 0 {
 		t.Errorf("engines are %+v, want none", got)
 	}

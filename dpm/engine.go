@@ -36,6 +36,9 @@ func (t *turn) join(e *session) error {
 	if _, err := t.find(e.key); err != nil {
 		return err
 	}
+	if err := t.s.checkVersion(e.Version); err != nil {
+		return err
+	}
 	id := engineID{e.Label, e.Replica}
 	if other, ok := t.engines[id]; ok {
 		return sim.Errorf(sim.Conflict, "replica %s of DPE %s is connected already, from %s", e.Replica, e.Label, other.Remote).

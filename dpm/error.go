@@ -57,7 +57,11 @@ func toStatus(err error) error {
 	if help != "" {
 		info.Metadata["help"] = help
 	}
-	st := status.New(Code(k), msg)
+	code := Code(k)
+	if errors.Is(err, errTooOld) {
+		code = codes.FailedPrecondition
+	}
+	st := status.New(code, msg)
 	if detailed, err := st.WithDetails(info); err == nil {
 		st = detailed
 	}

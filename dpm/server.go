@@ -47,6 +47,7 @@ var migrations embed.FS
 type Options struct {
 	Environment sim.EnvironmentID
 	Release     sim.Release   // of the platform
+	Oldest      sim.Release   // of an engine that it works with; empty: any
 	Host        string        // its host name: the audience of tokens
 	Path        string        // of its database
 	Listener    net.Listener  // where engines arrive; the server closes it
@@ -89,6 +90,7 @@ type Server struct {
 	grpc    *grpc.Server
 	health  *health.Server
 	release atomic.Value // sim.Release
+	oldest  atomic.Value // sim.Release; empty: any
 	trust   trust
 	streams sync.WaitGroup // goroutines of streams
 
@@ -118,6 +120,7 @@ func Open(ctx context.Context, o Options) (*Server, error) {
 	}
 	s := &Server{opts: o, db: db, ops: make(chan *op, maxBatch), stopped: make(chan struct{})}
 	s.release.Store(o.Release)
+	s.oldest.Store(o.Oldest)
 	s.ctx, s.cancel = context.WithCancel(event.WithCause(context.WithoutCancel(ctx), 0)) // what happens later has causes of its own
 	if err := s.load(ctx); err != nil {
 		s.cancel()
@@ -185,8 +188,38 @@ func (s *Server) Close() error {
 	return s.closeErr
 }
 
-// SetRelease says that the platform was upgraded: engines that connect from now on are told this release.
-func (s *Server) SetRelease(r sim.Release) { s.release.Store(r) }
+// SetRelease says that the platform was upgraded: engines that connect from now on are told this release, and those that are
+// older than oldest (empty: none) are refused; what of them is connected is sent away.
+func (s *Server) SetRelease(ctx context.Context, r, oldest sim.Release) error {
+	s.release.Store(r)
+	s.oldest.Store(oldest)
+	cause := event.Cause(ctx)
+	return s.do(ctx, func(t *turn) error {
+		for _, e := range t.connected() {
+			if err := s.checkVersion(e.Version); err != nil {
+				msg, _ := sim.Explain(err)
+				t.leave(e, departure{why: msg, cause: func() uint64 { return cause }, err: err})
+			}
+		}
+		return nil
+	})
+}
+
+// errTooOld marks the refusal of an engine for its release: FailedPrecondition.
+var errTooOld = errors.New("the engine is too old")
+
+// checkVersion returns Conflict for an engine that is older than the platform works with.
+func (s *Server) checkVersion(v sim.Release) error {
+	oldest := s.oldest.Load().(sim.Release)
+	if v.Compare(oldest) >= 0 {
+		return nil
+	}
+	return &sim.Error{
+		Kind: sim.Conflict, Err: errTooOld,
+		Msg:  fmt.Sprintf("upgrade required: the engine has release %s, and platform %s works with %s and newer only", v, s.Release(), oldest),
+		Help: "upgrade the DPE with the upgrade steps of the portal",
+	}
+}
 
 // Release gives the platform's release.
 func (s *Server) Release() sim.Release { return s.release.Load().(sim.Release) }

@@ -50,7 +50,9 @@ func TestLicenceIsSharedWithManagedDPEs(t *testing.T) {
 	if must(s.ScaleManaged(ctx, e.ID, 0))(t); must(s.Intents(ctx))(t)[0].Managed.KeyID != in.KeyID {
 		t.Error("scaling made another key")
 	}
-	s.wait(t, func(x sim.Event) bool { return x.What == "managed dpes scaled" && x.Detail["from"] == "5" && x.Detail["to"] == "0" })
+	s.wait(t, func(x sim.Event) bool {
+		return x.What == "managed dpes scaled" && x.Detail["from"] == "5" && x.Detail["to"] == "0"
+	})
 	if a := must(s.Audit(ctx, api.AuditFilter{Environment: e.ID}))(t)[0]; a.Action != "Ataccama-managed DPEs scaled" || a.Detail["to"] != "0" {
 		t.Errorf("audit: %+v", a)
 	}

@@ -42,6 +42,10 @@ func statusView(d api.DPE, steps bool) ui.Status {
 		Environment: string(d.Environment), Label: string(d.Label), Colour: string(s.Colour), Message: s.Message, Detail: s.Detail,
 		Redeploy: s.RedeployNeeded, Outdated: s.Outdated, Running: joined(s.Running), Platform: string(s.Platform), Steps: steps,
 	}
+	v.UpgradeRequired, v.Oldest, v.Compliance = s.UpgradeRequired, string(s.OldestRelease), s.Compliance
+	if s.LastFailure != nil {
+		v.Failure, v.Failed = s.LastFailure.Sentence, s.LastFailure.Time
+	}
 	if s.DisconnectedSince != nil {
 		v.Since = *s.DisconnectedSince
 	}

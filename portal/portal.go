@@ -89,6 +89,8 @@ type Portal struct {
 	changed chan struct{} // of capacity 1: an intent may have changed
 	closing func() error  // Close's work, once
 
+	failures failures
+
 	stopping context.Context // done when the server stops: ends event streams
 	stop     context.CancelFunc
 

@@ -131,7 +131,7 @@ func TestDPEIsAddedWithWhatItNeeds(t *testing.T) {
 		Release: "15.1.0", Revision: 1, KeyID: d.KeyID, Created: epoch, RegistryTokenExpires: epoch.Add(365 * 24 * time.Hour),
 		Status: api.Status{
 			State: api.StateNotConnected, Colour: api.Orange, Message: "DPE isn't connected yet", Detail: "0 of 2 replicas connected",
-			ReplicasWanted: 2, Differences: []api.Difference{}, Running: []sim.Release{}, Platform: "15.1.0",
+			ReplicasWanted: 2, Differences: []api.Difference{}, Running: []sim.Release{}, Platform: "15.1.0", OldestRelease: "14.5.0",
 		},
 	}
 	if diff := cmp.Diff(want, d); diff != "" {

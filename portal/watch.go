@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/portal/store"
@@ -22,7 +24,7 @@ func (p *Portal) watch(ctx context.Context) {
 	w := watcher{p: p, known: map[int64]api.Status{}}
 	w.all(ctx)
 	for ctx.Err() == nil {
-		causes, missed := gather(ctx, p.opts.Bus, sub)
+		causes, missed := w.gather(ctx, sub)
 		if missed {
 			w.all(ctx)
 			continue
@@ -34,17 +36,24 @@ func (p *Portal) watch(ctx context.Context) {
 }
 
 // gather waits for an event that may change a status and takes along what else is there. It gives the last such event of
-// each environment, or that events were missed.
-func gather(ctx context.Context, bus *event.Bus, sub *event.Subscription) (causes map[sim.EnvironmentID]uint64, missed bool) {
+// each environment, or that all are to be looked at: events were missed, or time has passed that changes a status.
+func (w *watcher) gather(ctx context.Context, sub *event.Subscription) (causes map[sim.EnvironmentID]uint64, missed bool) {
+	bus := w.p.opts.Bus
+	wait, cancel := ctx, context.CancelFunc(func() {})
+	if !w.due.IsZero() {
+		wait, cancel = w.p.opts.Clock.WithTimeout(ctx, w.due.Sub(w.p.opts.Clock.Now()))
+	}
+	defer cancel()
 	causes = map[sim.EnvironmentID]uint64{}
 	for n := 0; len(causes) == 0 || n < maxBatch; n++ {
-		e, err := sub.Next(ctx)
+		e, err := sub.Next(wait)
 		if _, ok := errors.AsType[*event.MissedError](err); ok {
 			return nil, true
 		}
 		if err != nil {
-			return nil, false
+			return nil, wait.Err() != nil && ctx.Err() == nil
 		}
+		w.p.failures.observe(e)
 		if matters(e) {
 			causes[e.Environment] = e.Seq
 		}
@@ -57,17 +66,19 @@ func gather(ctx context.Context, bus *event.Bus, sub *event.Subscription) (cause
 
 // matters tells whether e may change a status.
 func matters(e sim.Event) bool {
-	return e.Environment != "" && (e.Part == sim.PartDPM || e.Part == sim.PartPortal && e.What != dpeStatusChanged)
+	return e.Environment != "" && (e.Part == sim.PartDPM || e.Part == sim.PartEdge || e.Part == sim.PartPortal && e.What != dpeStatusChanged)
 }
 
 // watcher is the state of [Portal.watch].
 type watcher struct {
 	p     *Portal
 	known map[int64]api.Status // by row of the DPE; rows are never used again
+	due   time.Time            // when a status changes by itself; zero: none does
 }
 
 // all looks at every environment.
 func (w *watcher) all(ctx context.Context) {
+	w.due = time.Time{}
 	rows, err := w.p.store.Environments(ctx, "")
 	if err != nil {
 		w.failed(ctx, fmt.Errorf("list environments: %w", err))
@@ -120,6 +131,10 @@ func (w *watcher) dpe(ctx context.Context, e store.Environment, d store.DPE, eng
 		was = before.Status
 	}
 	w.known[d.ID] = x.Status
+	own := slices.DeleteFunc(slices.Clone(engines), func(x api.Engine) bool { return x.Label != d.Label })
+	if _, until := surplus(d, own, w.p.opts.Clock.Now()); !until.IsZero() && (w.due.IsZero() || until.Before(w.due)) {
+		w.due = until
+	}
 	if err := w.remember(ctx, d, engines); err != nil {
 		return fmt.Errorf("record what is connected of DPE %s: %w", d.Label, err)
 	}
@@ -129,13 +144,24 @@ func (w *watcher) dpe(ctx context.Context, e store.Environment, d store.DPE, eng
 	w.p.publish(ctx, cause, sim.Event{Environment: d.Environment, DPE: d.Label, What: dpeStatusChanged, Detail: map[string]string{
 		"from": string(was.State), "to": string(x.Status.State), "message": x.Status.Message, "replicas": x.Status.Detail,
 		"redeploy_needed": strconv.FormatBool(x.Status.RedeployNeeded), "outdated": strconv.FormatBool(x.Status.Outdated),
+		"upgrade_required": strconv.FormatBool(x.Status.UpgradeRequired), "non_compliant": strconv.FormatBool(x.Status.NonCompliant),
+		"failure": failureOf(x.Status),
 	}})
 	return nil
 }
 
 // sameStatus tells whether people see no difference.
 func sameStatus(a, b api.Status) bool {
-	return a.State == b.State && a.Detail == b.Detail && a.RedeployNeeded == b.RedeployNeeded && a.Outdated == b.Outdated
+	return a.State == b.State && a.Detail == b.Detail && a.RedeployNeeded == b.RedeployNeeded && a.Outdated == b.Outdated &&
+		a.UpgradeRequired == b.UpgradeRequired && a.NonCompliant == b.NonCompliant && failureOf(a) == failureOf(b)
+}
+
+// failureOf gives the sentence of the last failure; empty: none.
+func failureOf(s api.Status) string {
+	if s.LastFailure == nil {
+		return ""
+	}
+	return s.LastFailure.Sentence
 }
 
 // remember records what is connected of d now, if that is not what is recorded.

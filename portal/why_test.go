@@ -22,11 +22,11 @@ func TestWhyIsAnsweredFromEventsAndStatuses(t *testing.T) {
 		t.Errorf("%+v", x)
 	}
 
-	s.bus.Publish(ctx, sim.Event{Part: sim.PartDPM, Environment: env.ID, DPE: "edge-eu", What: "engine refused", Detail: map[string]string{
+	refused := s.bus.Publish(ctx, sim.Event{Part: sim.PartDPM, Environment: env.ID, DPE: "edge-eu", What: "engine refused", Detail: map[string]string{
 		"kind": "unauthenticated", "reason": "the token has expired",
 	}})
 	x = must(s.Why(ctx, "dpe/acme/edge-eu"))(t)
-	if !strings.HasSuffix(x.Summary, ": engine refused: the token has expired") || x.FirstCause != s.bus.Last() {
+	if !strings.HasSuffix(x.Summary, ": engine refused: the token has expired") || x.FirstCause != refused.Seq {
 		t.Errorf("%+v", x)
 	}
 

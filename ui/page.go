@@ -150,7 +150,12 @@ type Status struct {
 	Differences             []Difference
 	Outdated                bool
 	Running, Platform       string // releases
-	Steps                   bool   // whether to link to the steps: not on the page that has them
+	UpgradeRequired         bool
+	Oldest                  string    // release that the platform works with
+	Compliance              string    // in what it is non-compliant; empty: it is not
+	Failure                 string    // what went wrong last; empty: nothing
+	Failed                  time.Time // when
+	Steps                   bool      // whether to link to the steps: not on the page that has them
 }
 
 // Difference is one thing that runs otherwise than wanted.

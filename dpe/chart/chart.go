@@ -47,6 +47,17 @@ var files embed.FS
 // "Versions"); the others are interim releases.
 func Releases() []sim.Release { return []sim.Release{"14.5.0", "15.1.0", "15.3.0"} }
 
+// OldestEngine gives the oldest release whose engines a platform of a release works with: "The version of a self-managed DPE
+// can differ from the platform version unless there are changes introduced on the platform side that would make the DPE
+// upgrade a requirement" (seed, "Self-managed DPE upgrades"). Which releases those are is not public: that 15.3.0 demands
+// 15.1.0 is our assumption.
+func OldestEngine(platform sim.Release) sim.Release {
+	if platform.Compare("15.3.0") >= 0 {
+		return "15.1.0"
+	}
+	return Releases()[0]
+}
+
 // Archive packages the chart of a release, as `helm package` would: a gzipped tar with everything below one folder named
 // [Name]. The same release gives the same bytes each time, so its digest is the same on every machine. It returns
 // NotFound if r has no chart.

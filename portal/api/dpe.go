@@ -87,6 +87,19 @@ type Status struct {
 	Running           []sim.Release `json:"running"`         // releases that run (or ran last), oldest first
 	Platform          sim.Release   `json:"platform"`        // the environment's
 	DisconnectedSince *time.Time    `json:"disconnected_since,omitempty"`
+	UpgradeRequired   bool          `json:"upgrade_required"`       // what runs (or ran last) is older than the platform works with
+	OldestRelease     sim.Release   `json:"oldest_release"`         // of an engine that the platform works with
+	NonCompliant      bool          `json:"non_compliant"`          // more replicas are connected than were specified
+	Compliance        string        `json:"compliance,omitempty"`   // in what, if NonCompliant
+	LastFailure       *Failure      `json:"last_failure,omitempty"` // that DPM or the edge saw, unless it is over
+}
+
+// Failure is something that DPM or the edge saw go wrong with a DPE's connection.
+type Failure struct {
+	Sentence string    `json:"sentence"` // "the edge refused 203.0.113.10: not on the allowlist"
+	Part     sim.Part  `json:"part"`     // that saw it
+	Time     time.Time `json:"time"`
+	Event    uint64    `json:"event"` // its Seq
 }
 
 // Difference is one thing that runs otherwise than wanted.

@@ -114,8 +114,14 @@ func dpeTable(dpes []api.DPE) func(*tabwriter.Writer) {
 			if d.Status.RedeployNeeded {
 				status += ", redeploy needed"
 			}
-			if d.Status.Outdated {
+			switch {
+			case d.Status.UpgradeRequired:
+				status += ", upgrade required"
+			case d.Status.Outdated:
 				status += ", Outdated"
+			}
+			if d.Status.NonCompliant {
+				status += ", non-compliant"
 			}
 			row(w, d.Label, d.Name, d.Release, d.Revision, fmt.Sprintf("%d/%d", d.Status.ReplicasConnected, d.Replicas), status)
 		}
@@ -144,6 +150,15 @@ func newDPEGetCommand(a *app) *cobra.Command {
 			row(w, "Status", fmt.Sprintf("%s (%s)", d.Status.Message, d.Status.Colour))
 			if d.Status.Detail != "" {
 				row(w, "Detail", d.Status.Detail)
+			}
+			if x := d.Status.LastFailure; x != nil {
+				row(w, "Last failure", x.Sentence+", "+x.Time.Format(time.RFC3339))
+			}
+			if d.Status.NonCompliant {
+				row(w, "Non-compliant", d.Status.Compliance)
+			}
+			if d.Status.UpgradeRequired {
+				row(w, "Upgrade required", fmt.Sprintf("platform %s works with %s and newer only", d.Status.Platform, d.Status.OldestRelease))
 			}
 			if d.Status.Outdated {
 				row(w, "Outdated", fmt.Sprintf("runs %v, the platform is %s: see 'dpesim dpe commands %s %s'", d.Status.Running, d.Status.Platform, d.Environment, d.Label))

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/dpesim/dpesim/dpe/chart"
 	"github.com/dpesim/dpesim/dpm"
 	"github.com/dpesim/dpesim/objstore"
 	"github.com/dpesim/dpesim/objstore/sample"
@@ -105,7 +106,7 @@ func (es *environments) openDPM(ctx context.Context, e *environment, in portal.I
 	tls := s.ca.ServerTLS(host)
 	tls.NextProtos = []string{"h2"}
 	e.dpm, err = dpm.Open(ctx, dpm.Options{
-		Environment: e.id, Release: in.Release, Host: host, Path: s.dir.join("env", string(e.id), "dpm.db"), Listener: ln, TLS: tls,
+		Environment: e.id, Release: in.Release, Oldest: chart.OldestEngine(in.Release), Host: host, Path: s.dir.join("env", string(e.id), "dpm.db"), Listener: ln, TLS: tls,
 		Clock: s.config.Clock, Bus: s.bus, Draw: s.draw, Faults: s.faults, Log: s.log(sim.PartDPM),
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dpesim/dpesim/dpe/chart"
 	"github.com/dpesim/dpesim/dpm"
 	"github.com/dpesim/dpesim/objstore"
 	"github.com/dpesim/dpesim/portal"
@@ -104,7 +105,9 @@ func (r *reconciler) provide(ctx context.Context, in portal.Intent) error {
 		return err
 	}
 	if e.dpm.Release() != in.Release {
-		e.dpm.SetRelease(in.Release)
+		if err := e.dpm.SetRelease(ctx, in.Release, chart.OldestEngine(in.Release)); err != nil {
+			return fmt.Errorf("upgrade the DPM: %w", err)
+		}
 	}
 	if in.Phase == api.PhaseCreating {
 		if err := e.fill(ctx); err != nil {
