@@ -29,6 +29,7 @@ func (p *Portal) environmentRoutes(r *router) {
 	r.api(http.MethodPost, "/environments", needCreate, p.postEnvironment, op("createEnvironment", "Create an environment; its services take a moment").takes(api.EnvironmentSpec{}).gives(201, api.Environment{}).located())
 	r.api(http.MethodGet, "/environments/:env", needUser, p.getEnvironment, op("environment", "Give one environment").gives(200, api.Environment{}))
 	r.api(http.MethodDelete, "/environments/:env", needManage, p.deleteEnvironmentHandler, op("deleteEnvironment", "Delete an environment with all its DPEs; its services take a moment").gives(202, api.Environment{}))
+	r.api(http.MethodGet, "/environments/:env/upgrade", needUser, p.getUpgrade, op("previewUpgrade", "Tell what an upgrade of the platform would mean").gives(200, api.UpgradePreview{}).query("release", "To which release", sim.Release("")))
 	r.api(http.MethodPost, "/environments/:env/upgrade", needManage, p.postUpgrade, op("upgradeEnvironment", "Upgrade the platform to a newer release").takes(api.Upgrade{}).gives(200, api.Environment{}))
 	r.api(http.MethodGet, "/environments/:env/object-storage", needSecrets, p.getObjectStorage, op("objectStorage", "Give an operator's credential of the object storage, a secret").gives(200, api.RevealedObjectStorage{}))
 	r.api(http.MethodGet, "/environments/:env/ca", needUser, p.getCA, op("ca", "Give the certificate authority of the endpoints, PEM").givesText(pemType))

@@ -48,6 +48,10 @@ func fieldWords() map[string]string {
 		"DPE.Revision":                          "of the generated files, from 1; +1 on each edit and platform upgrade",
 		"DPESpec.Drivers":                       "absent: all; empty: none",
 		"DPESpec.Replicas":                      "absent or 0: 1",
+		"DPEUpgrade.Outdated":                   "it would work on, and be flagged",
+		"DPEUpgrade.Running":                    "releases that run, or ran last",
+		"DPEUpgrade.UpgradeRequired":            "DPM would refuse it until it is upgraded",
+		"DPEUpgrade.Values":                     "keys that values.yaml would gain or lose",
 		"Difference.Field":                      "\"drivers\", \"replicas\", \"release\", \"revision\"",
 		"Endpoints.CA":                          "PEM of the certificate authority that signs all of them",
 		"Endpoints.DPM":                         "URL, https://dpm-grpc-<ONE instance hostname>[:port]",
@@ -158,6 +162,9 @@ func fieldWords() map[string]string {
 		"Thing.Name":                            "unique for side and kind: \"edge-eu\", \"dpe/edge-eu-config\"",
 		"Thing.Namespace":                       "Of the cluster.",
 		"TokenSpec.Expires":                     "by the simulator's clock; default: in 90 days",
+		"UpgradePreview.DPEs":                   "self-managed ones, by label",
+		"UpgradePreview.Managed":                "Ataccama-managed replicas, which are upgraded with it",
+		"UpgradePreview.Oldest":                 "release of an engine that the platform would work with",
 		"Usage.Engines":                         "self-managed DPEs",
 		"Usage.EnginesAllowed":                  "by the contract",
 		"Usage.Managed":                         "of these, Ataccama-managed",
@@ -169,5 +176,7 @@ func fieldWords() map[string]string {
 		"UserSpec.ID":                           "what the user signs in with: a-z, 0-9 and hyphens",
 		"UserSpec.Password":                     "8 to 72 bytes",
 		"UserSpec.Role":                         "default: member",
+		"ValueChange.Change":                    "\"new\" or \"gone\"",
+		"ValueChange.Key":                       "with dots, as in dpm.endpoint",
 	}
 }

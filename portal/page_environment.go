@@ -24,6 +24,7 @@ func (p *Portal) environmentPages(r *router) {
 	})
 	r.page(http.MethodGet, "/environments/:env/services", needUser, p.showServices)
 	r.page(http.MethodGet, "/environments/:env/settings", needUser, p.showSettings)
+	r.page(http.MethodGet, "/environments/:env/upgrade", needUser, p.showUpgrade)
 	r.page(http.MethodPost, "/environments/:env/upgrade", needManage, p.submitUpgrade)
 	r.page(http.MethodGet, "/environments/:env/delete", needManage, p.showDelete)
 	r.page(http.MethodPost, "/environments/:env/delete", needManage, p.submitDelete)

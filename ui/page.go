@@ -127,6 +127,28 @@ type Cut struct{ Source, Engines string }
 // Allowlist renders an environment's IP allowlist.
 func Allowlist(p AllowlistPage) ([]byte, error) { return render("allowlist", "layout", p) }
 
+// UpgradePage tells what an upgrade of the platform means, and asks for it.
+type UpgradePage struct {
+	Frame
+	From, To string
+	Oldest   string // release of an engine that the new platform works with
+	Managed  int    // replicas that are upgraded with it
+	DPEs     []DPEUpgrade
+}
+
+// DPEUpgrade is what it means for one DPE.
+type DPEUpgrade struct {
+	Name, Label, Running string
+	Outdated, Required   bool
+	Values               []ValueChange
+}
+
+// ValueChange is a key of values.yaml that is "new" or "gone".
+type ValueChange struct{ Key, Change string }
+
+// Upgrade renders what an upgrade of the platform means.
+func Upgrade(p UpgradePage) ([]byte, error) { return render("upgrade", "layout", p) }
+
 // Sizing is a row of the Service sizing table.
 type Sizing struct {
 	Tier, CPURequest, CPULimit, MemoryRequest, MemoryLimit, Disk string

@@ -192,9 +192,8 @@ func (d *DB) UpgradeEnvironment(ctx context.Context, id sim.EnvironmentID, r sim
 		if before, err = readyEnvironment(ctx, tx, id); err != nil {
 			return err
 		}
-		if r.Compare(before.Release) <= 0 {
-			return sim.Errorf(sim.Invalid, "environment %s cannot be upgraded to %s: it has release %s", id, r, before.Release).
-				WithHelp("choose a newer release; a platform is never downgraded")
+		if err := CheckUpgrade(before, r); err != nil {
+			return err
 		}
 		if _, err := tx.ExecContext(ctx, `UPDATE environment SET release = ? WHERE id = ?`, r, id); err != nil {
 			return err
@@ -219,6 +218,15 @@ func (d *DB) UpgradeEnvironment(ctx context.Context, id sim.EnvironmentID, r sim
 		}})
 	})
 	return before, after, err
+}
+
+// CheckUpgrade returns Invalid if r is not newer than what e has.
+func CheckUpgrade(e Environment, r sim.Release) error {
+	if r.Compare(e.Release) > 0 {
+		return nil
+	}
+	return sim.Errorf(sim.Invalid, "environment %s cannot be upgraded to %s: it has release %s", e.ID, r, e.Release).
+		WithHelp("choose a newer release; a platform is never downgraded")
 }
 
 // Wanted is what the services of an environment shall be like.

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -104,7 +105,16 @@ func newEnvironmentGetCommand(a *app) *cobra.Command {
 func newEnvironmentUpgradeCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "upgrade ENVIRONMENT RELEASE", Short: "Upgrade an environment's platform; its DPEs become Outdated", Args: exactArgs(2)}
 	output := outputFlag(cmd)
+	var preview bool
+	cmd.Flags().BoolVar(&preview, "preview", false, "change nothing, tell what it would mean for each DPE")
 	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
+		if preview {
+			x, err := c.PreviewUpgrade(ctx, sim.EnvironmentID(args[0]), sim.Release(args[1]))
+			if err != nil {
+				return err
+			}
+			return output.print(a.Stdout, x, previewTable(x))
+		}
 		env, err := c.UpgradeEnvironment(ctx, sim.EnvironmentID(args[0]), sim.Release(args[1]))
 		if err != nil {
 			return err
@@ -112,6 +122,25 @@ func newEnvironmentUpgradeCommand(a *app) *cobra.Command {
 		return output.print(a.Stdout, env, environmentTable([]api.Environment{env}))
 	})
 	return cmd
+}
+
+func previewTable(x api.UpgradePreview) func(*tabwriter.Writer) {
+	return func(w *tabwriter.Writer) {
+		row(w, "LABEL", "RUNNING", "BECOMES", "NEW AND GONE VALUES")
+		for _, d := range x.DPEs {
+			becomes, keys := "-", []string{}
+			switch {
+			case d.UpgradeRequired:
+				becomes = "upgrade required"
+			case d.Outdated:
+				becomes = "Outdated"
+			}
+			for _, v := range d.Values {
+				keys = append(keys, v.Key+" "+v.Change)
+			}
+			row(w, d.Label, d.Running, becomes, strings.Join(keys, ", "))
+		}
+	}
 }
 
 func newEnvironmentEnginesCommand(a *app) *cobra.Command {
