@@ -57,15 +57,19 @@ func (s *simulator) act(words ...string) error {
 func (s *simulator) Scale(_ context.Context, namespace, deployment string, replicas int) error {
 	return s.act("scale", namespace, deployment, strings.Repeat("*", replicas))
 }
+
 func (s *simulator) DeletePod(_ context.Context, namespace, pod string) error {
 	return s.act("delete", namespace, pod)
 }
+
 func (*simulator) Log(context.Context, string, string, bool) (string, error) {
 	return "hello from the pod\n", nil
 }
+
 func (s *simulator) Cordon(_ context.Context, node string, on bool) error {
 	return s.act(map[bool]string{true: "cordon", false: "uncordon"}[on], node)
 }
+
 func (s *simulator) SetPower(_ context.Context, node string, on bool) error {
 	return s.act(map[bool]string{true: "start", false: "stop"}[on], node)
 }
@@ -148,7 +152,10 @@ func TestControlRoomActsByForms(t *testing.T) {
 	for _, form := range []url.Values{
 		{"act": {"scale"}, "namespace": {"dpe"}, "name": {"finance"}, "replicas": {"3"}},
 		{"act": {"delete-pod"}, "namespace": {"dpe"}, "name": {"finance-0"}},
-		{"act": {"cordon"}, "name": {"n1"}}, {"act": {"uncordon"}, "name": {"n1"}}, {"act": {"stop"}, "name": {"n1"}}, {"act": {"start"}, "name": {"n1"}},
+		{"act": {"cordon"}, "name": {"n1"}},
+		{"act": {"uncordon"}, "name": {"n1"}},
+		{"act": {"stop"}, "name": {"n1"}},
+		{"act": {"start"}, "name": {"n1"}},
 	} {
 		if got := s.post(t, "/room/cluster", form); got.code != http.StatusSeeOther {
 			t.Errorf("%v: %d %s", form, got.code, got.body)
@@ -178,8 +185,12 @@ func TestControlRoomActsByForms(t *testing.T) {
 		path string
 		form url.Values
 	}{
-		{"/room/clock", url.Values{"act": {"advance"}, "advance": {"1d"}}}, {"/room/clock", url.Values{"act": {"set"}, "set": {"2027-01-31T08:00"}}},
-		{"/room/clock", url.Values{"act": {"run"}}}, {"/room/clock", url.Values{"act": {"freeze"}}}, {"/room/clock", url.Values{"act": {"rate"}, "rate": {"2.5"}}}, {"/room/clock", url.Values{"act": {"real"}}},
+		{"/room/clock", url.Values{"act": {"advance"}, "advance": {"1d"}}},
+		{"/room/clock", url.Values{"act": {"set"}, "set": {"2027-01-31T08:00"}}},
+		{"/room/clock", url.Values{"act": {"run"}}},
+		{"/room/clock", url.Values{"act": {"freeze"}}},
+		{"/room/clock", url.Values{"act": {"rate"}, "rate": {"2.5"}}},
+		{"/room/clock", url.Values{"act": {"real"}}},
 		{"/room/faults", url.Values{"point": {"portal.request"}, "error": {"x"}, "skip": {"1000"}, "probability": {"0.5"}}},
 		{"/room/faults/portal.request/disarm", nil},
 	} {

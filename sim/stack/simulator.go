@@ -32,8 +32,14 @@ func (s simulator) FaultPoints() []api.FaultPoint { return faultPoints() }
 func (s simulator) Addresses() [][2]string {
 	e := s.endpoints
 	return [][2]string{
-		{"Portal", e.Portal}, {"Portal through the edge", e.PortalTLS}, {"Artifacts registry", e.Registry}, {"Kubernetes API", e.Kubernetes},
-		{"Kubeconfig", e.Kubeconfig}, {"CA certificate", e.CA}, {"Proxy that knows the names", e.Proxy}, {"Data directory", e.DataDir},
+		{"Portal", e.Portal},
+		{"Portal through the edge", e.PortalTLS},
+		{"Artifacts registry", e.Registry},
+		{"Kubernetes API", e.Kubernetes},
+		{"Kubeconfig", e.Kubeconfig},
+		{"CA certificate", e.CA},
+		{"Proxy that knows the names", e.Proxy},
+		{"Data directory", e.DataDir},
 		{"Customer's egress address", s.config.Source.String()},
 	}
 }

@@ -58,7 +58,8 @@ func TestWiresAreTheConnections(t *testing.T) {
 		{Environment: "prod", Host: "dpm-grpc-prod.dpesim.localhost", Source: "203.0.113.10:40000", In: 999, Out: 1500, Active: now},
 		{Environment: "prod", Host: "minio-prod.dpesim.localhost", Source: "203.0.113.10:1", In: 2_500_000, Active: now.Add(-time.Minute)},
 		{Environment: "prod", Host: "minio-prod.dpesim.localhost", Source: "203.0.113.10:2", Active: now.Add(-time.Minute)},
-		{Host: "localhost", Source: "127.0.0.1:5", Active: now}, {Host: "registry.dpesim.localhost", Source: "203.0.113.10:9", Active: now.Add(-time.Hour)},
+		{Host: "localhost", Source: "127.0.0.1:5", Active: now},
+		{Host: "registry.dpesim.localhost", Source: "203.0.113.10:9", Active: now.Add(-time.Hour)},
 		{Host: "portal.dpesim.localhost", Source: "[::1]:5", Active: now.Add(-time.Hour)},
 	}}
 	want := map[string]string{

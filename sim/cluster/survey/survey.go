@@ -98,7 +98,10 @@ func (s *Survey) Wait(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return sim.Errorf(sim.Unavailable, "the cluster cannot be surveyed: %w", s.fault).WithHelp("it is tried again by itself; is the cluster's API server up?")
+	return &sim.Error{
+		Kind: sim.Unavailable, Msg: fmt.Sprintf("the cluster cannot be surveyed: %v", s.fault), Err: s.fault,
+		Help: "it is tried again by itself; is the cluster's API server up?",
+	}
 }
 
 // Changed receives when something may have changed since the last [Survey.Take]. It is for one reader.

@@ -31,11 +31,11 @@ func watched(tb testing.TB) (api.Options, *event.Bus, *trail.Acts) {
 func acts(b *event.Bus) []string {
 	var out []string
 	for _, e := range b.Since(0) {
-		line := fmt.Sprintf("%d<-%d %s", e.Seq, e.Cause, e.What)
+		words := []string{fmt.Sprintf("%d<-%d %s", e.Seq, e.Cause, e.What)}
 		for _, k := range slices.Sorted(maps.Keys(e.Detail)) {
-			line += " " + k + "=" + e.Detail[k]
+			words = append(words, k+"="+e.Detail[k])
 		}
-		out = append(out, strings.TrimSpace(line+" "+string(e.DPE)))
+		out = append(out, strings.TrimSpace(strings.Join(words, " ")+" "+string(e.DPE)))
 	}
 	return out
 }
@@ -159,7 +159,7 @@ func TestRefusedWritesAreToldOnceAndWithoutWhatWasWritten(t *testing.T) {
 	if _, err := viewer.CoreV1().Secrets("default").Get(t.Context(), "s", metav1.GetOptions{}); err == nil { // a read
 		t.Fatal("a viewer reads secrets")
 	}
-	bad := configMap("hush hush")
+	bad := configMap("hush whisper")
 	bad.Labels = map[string]string{"hush": "hush/hush/hush"}
 	if _, err := by(t, s, "kubectl/v1.37.2").CoreV1().ConfigMaps("default").Create(t.Context(), bad, metav1.CreateOptions{}); err == nil {
 		t.Fatal("a label that is none is taken")
