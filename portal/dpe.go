@@ -217,7 +217,7 @@ func (p *Portal) withStatus(ctx context.Context, e store.Environment, d store.DP
 		}
 	}
 	return api.DPE{
-		Environment: d.Environment, Label: d.Label, Name: d.Name, Drivers: d.Drivers, Replicas: d.Replicas, Release: d.Release,
+		Environment: d.Environment, Label: d.Label, LabelWarning: labelWarning(d.Label), Name: d.Name, Drivers: d.Drivers, Replicas: d.Replicas, Release: d.Release,
 		Revision: d.Revision, KeyID: d.KeyID, Created: d.Created, RegistryTokenExpires: d.RegistryExpires, Status: statusOf(d, e.Release, engines, runs, was, p.failures.of(d, engines), p.opts.Clock.Now()),
 	}, nil
 }

@@ -43,6 +43,7 @@ func fieldWords() map[string]string {
 		"Credential.Label":                      "the DPE that it belongs to; empty: none",
 		"DPE.Drivers":                           "in the catalogue's order",
 		"DPE.Label":                             "derived from the name; never changes",
+		"DPE.LabelWarning":                      "LabelWarning says what speaks against the label; empty: nothing.",
 		"DPE.RegistryTokenExpires":              "zero: never",
 		"DPE.Release":                           "that the generated files are for",
 		"DPE.Revision":                          "of the generated files, from 1; +1 on each edit and platform upgrade",

@@ -57,7 +57,7 @@ func statusView(d api.DPE, steps bool) ui.Status {
 
 // showLabel handles GET /environments/{env}/label?name=: the label that a name would give, for the form.
 func (p *Portal) showLabel(c echo.Context) error {
-	return page(c, http.StatusOK)(ui.LabelFragment(sim.Slug(c.QueryParam("name"))))
+	return page(c, http.StatusOK)(ui.LabelFragment(labelPreview(c.QueryParam("name"))))
 }
 
 // showStatus handles GET /environments/{env}/dpes/{label}/status: the status alone, for pages that live.
@@ -67,6 +67,12 @@ func (p *Portal) showStatus(c echo.Context) error {
 		return err
 	}
 	return page(c, http.StatusOK)(ui.StatusFragment(statusView(d, c.QueryParam("steps") != "no")))
+}
+
+// labelPreview tells what label a name would give.
+func labelPreview(name string) ui.LabelPreview {
+	l := sim.Slug(name)
+	return ui.LabelPreview{Label: l, Warning: labelWarning(sim.Label(l))}
 }
 
 // dpeForm is what was typed into the form of Add DPE or Edit.
@@ -143,12 +149,12 @@ func (p *Portal) dpeForm(c echo.Context, d *store.DPE, form dpeForm, wrong error
 		return err
 	}
 	view := ui.DPEFormPage{
-		Frame: f, Name: form.name, Label: sim.Slug(form.name), Replicas: form.replicas, Revision: form.revision,
+		Frame: f, Name: form.name, LabelPreview: labelPreview(form.name), Replicas: form.replicas, Revision: form.revision,
 		Free:    max(f.Environment.ReplicasLicensed-f.Environment.Replicas, 0),
 		Drivers: options(sim.Drivers(), asIs, func(x sim.Driver) bool { return slices.Contains(form.drivers, x) }),
 	}
 	if d != nil {
-		view.Edit, view.Name, view.Label = true, d.Name, string(d.Label)
+		view.Edit, view.Name, view.LabelPreview = true, d.Name, ui.LabelPreview{Label: string(d.Label)}
 		view.Free += d.Replicas
 	}
 	return page(c, code)(ui.DPEForm(view))

@@ -146,7 +146,7 @@ func TestPagesSayTheProductsWords(t *testing.T) {
 			"Outdated", "Show upgrade steps", "Edit", "Remove", "Finance &amp; more",
 		},
 		"/environments/" + string(e.ID) + "/services":                             {"Data Processing Module", "ONE Object Storage", "https://dpm-grpc-" + string(e.ID), "Connected engines", "finance-more-a"},
-		"/environments/" + string(e.ID) + "/dpes/" + string(d.Label) + "/remove":  {"Remove from Portal", "Your cluster is not told", "helm uninstall finance-more"},
+		"/environments/" + string(e.ID) + "/dpes/" + string(d.Label) + "/remove":  {"Remove from Portal", "Your cluster is not told", "cannot be automatically propagated", "cannot be restored", "2 replicas are free for other DPEs", "helm uninstall finance-more"},
 		"/environments/" + string(e.ID) + "/dpes/" + string(d.Label) + "/upgrade": {"Upgrade steps", "helm upgrade --install", "values.yaml", "--version 15.3.0"},
 		"/environments/" + string(e.ID) + "/dpes/new":                             {"Name", "Drivers", "Replicas", "Continue"},
 		"/environments/" + string(e.ID) + "/jobs":                                 {"movies.csv", "ENQUEUED", "no DPE is connected"},

@@ -192,8 +192,8 @@ func StatusFragment(s Status) ([]byte, error) { return render("settings", "statu
 // DPEFormPage is the form of Add DPE and Edit.
 type DPEFormPage struct {
 	Frame
+	LabelPreview
 	Name     string
-	Label    string // empty: none can be made of the name
 	Edit     bool
 	Revision int64 // that an edit is made of
 	Drivers  []Option
@@ -204,8 +204,14 @@ type DPEFormPage struct {
 // DPEForm renders the form of Add DPE and Edit.
 func DPEForm(p DPEFormPage) ([]byte, error) { return render("dpe-form", "layout", p) }
 
-// LabelFragment renders the label that a name would give; empty: none can be made of it.
-func LabelFragment(label string) ([]byte, error) { return render("dpe-form", "label", label) }
+// LabelPreview is the label that a name gives.
+type LabelPreview struct {
+	Label   string // empty: none can be made of the name
+	Warning string // what speaks against it; empty: nothing
+}
+
+// LabelFragment renders the label that a name would give.
+func LabelFragment(p LabelPreview) ([]byte, error) { return render("dpe-form", "label", p) }
 
 // InstallationPage is the installation commands of a DPE, in one variant.
 type InstallationPage struct {

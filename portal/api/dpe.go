@@ -24,14 +24,16 @@ type DPEEdit struct {
 type DPE struct {
 	Environment sim.EnvironmentID `json:"environment"`
 	Label       sim.Label         `json:"label"` // derived from the name; never changes
-	Name        string            `json:"name"`
-	Drivers     []sim.Driver      `json:"drivers"` // in the catalogue's order
-	Replicas    int               `json:"replicas"`
-	Release     sim.Release       `json:"release"`  // that the generated files are for
-	Revision    int64             `json:"revision"` // of the generated files, from 1; +1 on each edit and platform upgrade
-	KeyID       sim.KeyID         `json:"key_id"`
-	Created     time.Time         `json:"created"`
-	Status      Status            `json:"status"`
+	// LabelWarning says what speaks against the label; empty: nothing.
+	LabelWarning string       `json:"label_warning,omitempty"`
+	Name         string       `json:"name"`
+	Drivers      []sim.Driver `json:"drivers"` // in the catalogue's order
+	Replicas     int          `json:"replicas"`
+	Release      sim.Release  `json:"release"`  // that the generated files are for
+	Revision     int64        `json:"revision"` // of the generated files, from 1; +1 on each edit and platform upgrade
+	KeyID        sim.KeyID    `json:"key_id"`
+	Created      time.Time    `json:"created"`
+	Status       Status       `json:"status"`
 
 	RegistryTokenExpires time.Time `json:"registry_token_expires,omitzero"` // zero: never
 }

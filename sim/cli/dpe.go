@@ -47,6 +47,9 @@ func newDPEAddCommand(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if d.LabelWarning != "" {
+			fmt.Fprintf(a.Stderr, "warning: label %s: %s\n", d.Label, d.LabelWarning)
+		}
 		return output.print(a.Stdout, d, dpeTable([]api.DPE{d}))
 	})
 	return cmd
