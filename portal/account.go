@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"net/http"
@@ -32,16 +33,23 @@ func getMe(c echo.Context) error { return ok(c, identityOf(c.Request().Context()
 
 // getUsers handles GET /users.
 func (p *Portal) getUsers(c echo.Context) error {
-	ctx := c.Request().Context()
+	out, err := p.users(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	return ok(c, out)
+}
+
+func (p *Portal) users(ctx context.Context) ([]api.User, error) {
 	rows, err := p.store.Users(ctx, identityOf(ctx).scope())
 	if err != nil {
-		return fmt.Errorf("list users: %w", err)
+		return nil, fmt.Errorf("list users: %w", err)
 	}
 	out := make([]api.User, len(rows))
 	for i, u := range rows {
 		out[i] = u.User
 	}
-	return ok(c, out)
+	return out, nil
 }
 
 // userID is what people sign in with.
@@ -53,34 +61,47 @@ func (p *Portal) postUser(c echo.Context) error {
 	if err := decode(c, &s); err != nil {
 		return err
 	}
-	ctx := c.Request().Context()
-	name, err := checkName(s.Name)
+	u, err := p.addUser(c.Request().Context(), s)
 	if err != nil {
 		return err
 	}
+	return c.JSON(http.StatusCreated, u)
+}
+
+func (p *Portal) addUser(ctx context.Context, s api.UserSpec) (api.User, error) {
+	name, err := checkName(s.Name)
+	if err != nil {
+		return api.User{}, err
+	}
 	if !userID.MatchString(s.ID) {
-		return api.InField("id", sim.Errorf(sim.Invalid, "%.40q cannot be a user id", s.ID).WithHelp("use 2 to 32 of a-z, 0-9 and hyphens, beginning with a letter"))
+		return api.User{}, api.InField("id", sim.Errorf(sim.Invalid, "%.40q cannot be a user id", s.ID).WithHelp("use 2 to 32 of a-z, 0-9 and hyphens, beginning with a letter"))
 	}
 	if s.Role == "" {
 		s.Role = api.RoleMember
 	}
 	if !slices.Contains(api.Roles(), s.Role) {
-		return api.InField("role", sim.Errorf(sim.Invalid, "there is no role %.40q", string(s.Role)).WithHelp("the roles are %v", api.Roles()))
+		return api.User{}, api.InField("role", sim.Errorf(sim.Invalid, "there is no role %.40q", string(s.Role)).WithHelp("the roles are %v", api.Roles()))
 	}
 	hash, err := hashPassword(s.Password)
 	if err != nil {
-		return api.InField("password", err)
+		return api.User{}, api.InField("password", err)
 	}
 	u, err := p.store.AddUser(ctx, store.User{Password: hash, User: api.User{ID: s.ID, Name: name, Organisation: identityOf(ctx).Organisation, Role: s.Role}})
 	if err != nil {
-		return fmt.Errorf("add user %s: %w", s.ID, err)
+		return api.User{}, fmt.Errorf("add user %s: %w", s.ID, err)
 	}
-	return c.JSON(http.StatusCreated, u.User)
+	return u.User, nil
 }
 
 // deleteUser handles DELETE /users/{user}.
 func (p *Portal) deleteUser(c echo.Context) error {
-	ctx, id := c.Request().Context(), c.Param("user")
+	if err := p.removeUser(c.Request().Context(), c.Param("user")); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+func (p *Portal) removeUser(ctx context.Context, id string) error {
 	if who := identityOf(ctx); id == who.ID {
 		return sim.Errorf(sim.Conflict, "you cannot remove yourself").WithHelp("ask another organisation admin")
 	}
@@ -90,17 +111,24 @@ func (p *Portal) deleteUser(c echo.Context) error {
 	if err := p.store.RemoveUser(ctx, identityOf(ctx).Organisation, id); err != nil {
 		return fmt.Errorf("remove user: %w", err)
 	}
-	return c.NoContent(http.StatusNoContent)
+	return nil
 }
 
 // getTokens handles GET /tokens.
 func (p *Portal) getTokens(c echo.Context) error {
-	ctx := c.Request().Context()
-	out, err := p.store.Tokens(ctx, identityOf(ctx).ID)
+	out, err := p.tokens(c.Request().Context())
 	if err != nil {
-		return fmt.Errorf("list API tokens: %w", err)
+		return err
 	}
 	return ok(c, notNil(out))
+}
+
+func (p *Portal) tokens(ctx context.Context) ([]api.Token, error) {
+	out, err := p.store.Tokens(ctx, identityOf(ctx).ID)
+	if err != nil {
+		return nil, fmt.Errorf("list API tokens: %w", err)
+	}
+	return out, nil
 }
 
 // apiTokenLife is how long an API token is valid unless its maker says otherwise, in product time. It is our choice.
@@ -112,7 +140,7 @@ func (p *Portal) postToken(c echo.Context) error {
 	if err := decode(c, &s); err != nil {
 		return err
 	}
-	t, err := p.addToken(c, s)
+	t, err := p.addToken(c.Request().Context(), s)
 	if err != nil {
 		return err
 	}
@@ -120,8 +148,7 @@ func (p *Portal) postToken(c echo.Context) error {
 	return c.JSON(http.StatusCreated, t.Revealed())
 }
 
-func (p *Portal) addToken(c echo.Context, s api.TokenSpec) (api.NewToken, error) {
-	ctx := c.Request().Context()
+func (p *Portal) addToken(ctx context.Context, s api.TokenSpec) (api.NewToken, error) {
 	name, err := checkName(s.Name)
 	if err != nil {
 		return api.NewToken{}, err
@@ -156,29 +183,43 @@ func (p *Portal) addToken(c echo.Context, s api.TokenSpec) (api.NewToken, error)
 
 // deleteToken handles DELETE /tokens/{token}.
 func (p *Portal) deleteToken(c echo.Context) error {
-	ctx := c.Request().Context()
-	if err := p.store.RemoveToken(ctx, identityOf(ctx).ID, c.Param("token")); err != nil {
-		return fmt.Errorf("remove API token: %w", err)
+	if err := p.removeToken(c.Request().Context(), c.Param("token")); err != nil {
+		return err
 	}
 	return c.NoContent(http.StatusNoContent)
 }
 
+func (p *Portal) removeToken(ctx context.Context, id string) error {
+	if err := p.store.RemoveToken(ctx, identityOf(ctx).ID, id); err != nil {
+		return fmt.Errorf("remove API token: %w", err)
+	}
+	return nil
+}
+
 // getAudit handles GET /audit.
 func (p *Portal) getAudit(c echo.Context) error {
-	f := api.AuditFilter{Environment: sim.EnvironmentID(c.QueryParam("environment"))}
-	var err error
-	if f.Before, err = number(c, "before"); err != nil {
-		return err
-	}
 	n, err := limit(c, pageDefault)
 	if err != nil {
 		return err
 	}
-	f.Limit = n + 1
+	out, err := p.audit(c, n+1)
+	if err != nil {
+		return err
+	}
+	return ok(c, cut(c, out, n, "before", func(e api.AuditEntry) string { return strconv.FormatInt(e.Seq, 10) }))
+}
+
+// audit reads at most n entries that the query chooses, newest first.
+func (p *Portal) audit(c echo.Context, n int) ([]api.AuditEntry, error) {
+	f := api.AuditFilter{Environment: sim.EnvironmentID(c.QueryParam("environment")), Limit: n}
+	var err error
+	if f.Before, err = number(c, "before"); err != nil {
+		return nil, err
+	}
 	ctx := c.Request().Context()
 	out, err := p.store.Audit(ctx, identityOf(ctx).scope(), f)
 	if err != nil {
-		return fmt.Errorf("read the audit log: %w", err)
+		return nil, fmt.Errorf("read the audit log: %w", err)
 	}
-	return ok(c, cut(c, out, n, "before", func(e api.AuditEntry) string { return strconv.FormatInt(e.Seq, 10) }))
+	return out, nil
 }

@@ -3,7 +3,9 @@ package portal
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -16,7 +18,9 @@ import (
 func (p *Portal) pageRoutes(r *router) {
 	r.page(http.MethodGet, "/assets/*", needNothing, echo.WrapHandler(ui.Assets()))
 	r.page(http.MethodGet, "/", needUser, func(c echo.Context) error { return c.Redirect(http.StatusFound, "/environments") })
+	p.signInPages(r)
 	p.accountPages(r)
+	r.page(http.MethodGet, "/audit", needAdmin, p.showAudit)
 	p.environmentPages(r)
 	p.allowlistPages(r)
 	p.dpePages(r)
@@ -45,6 +49,7 @@ func (p *Portal) frame(ctx context.Context, title string) (ui.Frame, error) {
 	}
 	who := identityOf(ctx)
 	f.Organisation, f.User, f.Role, f.Trainer = o.Name, who.Name, roleWords(who.User), who.Trainer
+	f.Administers = who.administers()
 	f.Creates = who.administers() || who.Role == api.RoleOwner
 	return f, nil
 }
@@ -125,3 +130,12 @@ func options[T ~string](all []T, text func(T) string, chosen func(T) bool) []ui.
 
 // asIs shows an id as it is.
 func asIs[T ~string](x T) string { return string(x) }
+
+// detailWords writes what an event or an entry of the audit log holds beside its name.
+func detailWords(detail map[string]string) string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(detail)) {
+		out = append(out, k+" "+detail[k])
+	}
+	return strings.Join(out, " · ")
+}

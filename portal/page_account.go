@@ -1,10 +1,11 @@
 package portal
 
 import (
-	"cmp"
+	"fmt"
 	"net/http"
 	"slices"
-	"strings"
+	"strconv"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -15,97 +16,144 @@ import (
 )
 
 func (p *Portal) accountPages(r *router) {
-	r.page(http.MethodGet, "/sign-in", needNothing, p.showSignIn)
-	r.page(http.MethodPost, "/sign-in", needNothing, p.submitSignIn)
-	r.page(http.MethodPost, "/sign-out", needNothing, p.submitSignOut)
+	r.page(http.MethodGet, "/account", needUser, func(c echo.Context) error { return p.accountPage(c, accountForm{}, nil) })
+	r.page(http.MethodPost, "/account/tokens", needUser, p.submitToken)
+	r.page(http.MethodPost, "/account/tokens/:token/remove", needUser, p.submitTokenRemoval)
+	r.page(http.MethodPost, "/account/users", needAdmin, p.submitUser)
+	r.page(http.MethodPost, "/account/users/:user/remove", needAdmin, p.submitUserRemoval)
 }
 
-// showSignIn handles GET /sign-in.
-func (p *Portal) showSignIn(c echo.Context) error {
-	return p.signInPage(c, "", c.QueryParam("next"), nil)
+// accountForm is what was typed into a form of the account page, and what was made with it.
+type accountForm struct {
+	token api.TokenSpec
+	days  int // that the token shall live; 0: as the portal proposes
+	user  api.UserSpec
+	made  *api.NewToken
 }
 
-// submitSignIn handles POST /sign-in: a demo user who was picked, or a user with a password.
-func (p *Portal) submitSignIn(c echo.Context) error {
-	next := c.FormValue("next")
-	u, err := p.whoSignsIn(c)
+// tokenDays are the lives of API tokens to choose from; the default is [apiTokenLife].
+func tokenDays() []int { return []int{1, 7, 30, 90, 365} }
+
+const day = 24 * time.Hour
+
+// submitToken handles POST /account/tokens. Its answer is the one page that shows the token.
+func (p *Portal) submitToken(c echo.Context) error {
+	form, err := c.FormParams()
 	if err != nil {
-		return p.signInPage(c, c.FormValue("user"), next, err)
+		return &sim.Error{Kind: sim.Invalid, Msg: "the form cannot be read", Help: "send it again from its page", Err: err}
 	}
-	if err := p.signIn(c, u); err != nil {
-		return err
+	typed := accountForm{token: api.TokenSpec{Name: form.Get("name"), Scopes: []api.Scope{}}}
+	for _, s := range form["scope"] {
+		typed.token.Scopes = append(typed.token.Scopes, api.Scope(s))
 	}
-	return see(c, local(next))
+	if typed.days, err = strconv.Atoi(form.Get("days")); err != nil || !slices.Contains(tokenDays(), typed.days) {
+		typed.days = 0
+		return p.accountPage(c, typed, sim.Errorf(sim.Invalid, "an API token cannot live %.20q days", form.Get("days")).WithHelp("choose one of %v", tokenDays()))
+	}
+	spec := typed.token
+	spec.Expires = p.opts.Clock.Now().Add(time.Duration(typed.days) * day)
+	made, err := p.addToken(c.Request().Context(), spec)
+	if err != nil {
+		return p.accountPage(c, typed, err)
+	}
+	return p.accountPage(c, accountForm{made: &made}, nil)
 }
 
-func (p *Portal) whoSignsIn(c echo.Context) (store.User, error) {
-	pick := c.FormValue("pick")
-	if pick == "" {
-		return p.byPassword(c, c.FormValue("user"), sim.Secret(c.FormValue("password")))
+// submitTokenRemoval handles POST /account/tokens/{token}/remove.
+func (p *Portal) submitTokenRemoval(c echo.Context) error {
+	if err := p.removeToken(c.Request().Context(), c.Param("token")); err != nil {
+		return p.accountPage(c, accountForm{}, err)
 	}
-	u, err := p.store.User(c.Request().Context(), pick)
-	if err == nil && !u.Demo {
-		err = sim.Errorf(sim.Unauthenticated, "%s is no demo user", u.ID).WithHelp("sign in with the password")
-	}
-	return u, err
+	return see(c, "/account")
 }
 
-// local gives the page to go on to: one of the portal's own, whatever was asked for.
-func local(next string) string {
-	if !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") {
-		return "/environments"
+// submitUser handles POST /account/users.
+func (p *Portal) submitUser(c echo.Context) error {
+	typed := accountForm{user: api.UserSpec{
+		ID: c.FormValue("id"), Name: c.FormValue("name"), Role: api.Role(c.FormValue("role")), Password: sim.Secret(c.FormValue("password")),
+	}}
+	if _, err := p.addUser(c.Request().Context(), typed.user); err != nil {
+		return p.accountPage(c, typed, err)
 	}
-	return next
+	return see(c, "/account")
 }
 
-// submitSignOut handles POST /sign-out.
-func (p *Portal) submitSignOut(c echo.Context) error {
-	if err := p.signOut(c); err != nil {
-		return err
+// submitUserRemoval handles POST /account/users/{user}/remove.
+func (p *Portal) submitUserRemoval(c echo.Context) error {
+	if err := p.removeUser(c.Request().Context(), c.Param("user")); err != nil {
+		return p.accountPage(c, accountForm{}, err)
 	}
-	return see(c, "/sign-in")
+	return see(c, "/account")
 }
 
-// signInPage shows the sign-in with what was typed and what was wrong with it.
-func (p *Portal) signInPage(c echo.Context, user, next string, wrong error) error {
-	f := ui.Frame{Title: "Sign in"}
-	code := http.StatusOK
-	if wrong != nil {
-		if sim.KindOf(wrong) == sim.Internal {
-			return wrong
-		}
-		msg, help := sim.Explain(wrong)
-		f.Failure, code = &ui.Failure{Detail: msg, Help: help}, status(sim.KindOf(wrong))
-	}
-	view := ui.SignInPage{Frame: f, User: user, Next: local(next), Password: store.DemoPassword}
-	all, err := p.store.Users(c.Request().Context(), "")
+// accountPage shows the account with what was typed, what was wrong with it, or the token that was made.
+func (p *Portal) accountPage(c echo.Context, typed accountForm, wrong error) error {
+	ctx := c.Request().Context()
+	f, err := p.frame(ctx, "Account")
 	if err != nil {
 		return err
 	}
-	rank := func(u store.User) int {
-		if u.Trainer {
-			return -1
-		}
-		return slices.Index(api.Roles(), u.Role)
+	f.Nav = "account"
+	code, err := failure(&f, wrong)
+	if err != nil {
+		return err
 	}
-	slices.SortStableFunc(all, func(a, b store.User) int { return cmp.Compare(rank(a), rank(b)) })
-	for _, u := range all {
-		if u.Demo {
-			view.Demo = append(view.Demo, ui.DemoUser{ID: u.ID, Name: u.Name, Organisation: u.Organisation, Does: does(u.User)})
-		}
+	who := identityOf(ctx)
+	view := ui.AccountPage{Frame: f, ID: who.ID, Via: who.Via, TokenName: typed.token.Name, UserID: typed.user.ID, UserName: typed.user.Name}
+	tokens, err := p.tokens(ctx)
+	if err != nil {
+		return err
 	}
-	return page(c, code)(ui.SignIn(view))
+	now := p.opts.Clock.Now()
+	for _, t := range tokens {
+		view.Tokens = append(view.Tokens, ui.Token{ID: t.ID, Name: t.Name, Scopes: joined(t.Scopes), Created: t.Created, Expires: t.Expires, Expired: !t.Expires.After(now)})
+	}
+	if m := typed.made; m != nil {
+		view.New = &ui.NewToken{Name: m.Name, Secret: m.Secret.Reveal()}
+	}
+	view.Scopes = options(api.Scopes(), scopeWords, func(s api.Scope) bool {
+		return slices.Contains(typed.token.Scopes, s) || typed.token.Scopes == nil && s == api.ScopeRead
+	})
+	for _, n := range tokenDays() {
+		days := time.Duration(n) * day
+		view.Lives = append(view.Lives, ui.Option{Value: strconv.Itoa(n), Text: daysWords(n), Chosen: n == typed.days || typed.days == 0 && days == apiTokenLife})
+	}
+	if !f.Administers {
+		return page(c, code)(ui.Account(view))
+	}
+	users, err := p.users(ctx)
+	if err != nil {
+		return err
+	}
+	for _, u := range users {
+		v := ui.User{ID: u.ID, Name: u.Name, Role: roleWords(u), Created: u.Created, Removable: u.Organisation == who.Organisation && u.ID != who.ID && u.ID != store.TrainerID}
+		if who.Trainer {
+			v.Organisation = u.Organisation
+		}
+		view.Users = append(view.Users, v)
+	}
+	view.Roles = options(api.Roles(), func(r api.Role) string { return roleWords(api.User{Role: r}) }, func(r api.Role) bool {
+		return r == typed.user.Role || typed.user.Role == "" && r == api.RoleMember
+	})
+	return page(c, code)(ui.Account(view))
 }
 
-// does tells a person what a user is there for.
-func does(u api.User) string {
-	switch {
-	case u.Trainer:
-		return "Runs the simulator: sees every organisation, and the control room"
-	case u.Role == api.RoleAdmin:
-		return "Organisation admin: every environment, every DPE, users and audit log"
-	case u.Role == api.RoleOwner:
-		return "Environment owner: creates environments and runs the DPEs of those"
+func daysWords(n int) string {
+	if n == 1 {
+		return "1 day"
 	}
-	return "Member: sees environments and how they are, changes nothing"
+	return fmt.Sprintf("%d days", n)
+}
+
+// scopeWords says what a scope is good for.
+func scopeWords(s api.Scope) string {
+	switch s {
+	case api.ScopeRead:
+		return "read: everything but secrets"
+	case api.ScopeWrite:
+		return "write: changes"
+	case api.ScopeSecrets:
+		return "secrets: values.yaml, access tokens, storage credentials"
+	}
+	return string(s)
 }

@@ -17,7 +17,7 @@ func allPages(env sim.EnvironmentID, l sim.Label) []string {
 	e := "/environments/" + string(env)
 	d := e + "/dpes/" + string(l)
 	return []string{
-		"/environments", "/environments/new", "/room", "/room/cluster", "/room/cluster/dpe/finance-0", "/room/timeline", "/room/controls",
+		"/environments", "/environments/new", "/audit", "/audit?environment=" + string(env), "/account", "/room", "/room/cluster", "/room/cluster/dpe/finance-0", "/room/timeline", "/room/controls",
 		"/room/why?subject=dpe/" + string(l), "/room/why", "/sign-in", e + "/services", e + "/settings", e + "/jobs", e + "/delete", e + "/dpes/new", e + "/allowlist",
 		d + "/installation", d + "/upgrade", d + "/edit", d + "/remove",
 	}
@@ -140,6 +140,8 @@ func TestPagesSayTheProductsWords(t *testing.T) {
 	s, e, d := pageSUT(t)
 	settings := "/environments/" + string(e.ID) + "/settings"
 	for path, words := range map[string][]string{
+		"/audit":        {"environment upgraded", "from 15.1.0 · to 15.3.0", "127.0.0.1:", "command line", "finance-more"},
+		"/account":      {"Tess", "command line", "You have no API token", "Ada", "organisation admin", "Remove mia"},
 		"/environments": {"Create environment", "Acme &lt;Production&gt;", "1 of 5", "2 of 10"},
 		settings: {
 			"Self-managed DPE", "Add DPE", "Service sizing", "1600m", "350Gi", "DPE is connected successfully", "1 of 2 replicas connected",

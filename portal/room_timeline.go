@@ -20,13 +20,9 @@ const timelinePage = 100
 
 // eventView is an event as people read it.
 func eventView(e sim.Event) ui.Event {
-	var detail []string
-	for _, k := range slices.Sorted(maps.Keys(e.Detail)) {
-		detail = append(detail, k+" "+e.Detail[k])
-	}
 	v := ui.Event{
 		Seq: e.Seq, Cause: e.Cause, Time: e.Time, Part: string(e.Part), Environment: string(e.Environment), DPE: string(e.DPE),
-		What: e.What, Detail: strings.Join(detail, " · "), Bad: bad(e.What),
+		What: e.What, Detail: detailWords(e.Detail), Bad: bad(e.What),
 	}
 	switch {
 	case e.Detail["pod"] != "":

@@ -6,7 +6,7 @@ import "time"
 type Frame struct {
 	Title        string
 	Organisation string
-	Nav          string // the entry of the navigation that is open: "environments", "room"; empty: none
+	Nav          string // the entry of the navigation that is open: "environments", "audit", "account", "room"; empty: none
 	Room         string // the page of the control room that is open; empty: a page of the product
 	After        uint64 // Seq of the last event before the page was made: live parts listen from there
 	Environment  *Environment
@@ -19,6 +19,8 @@ type Frame struct {
 	Trainer bool   // who is signed in runs the simulator
 	Creates bool   // who is signed in may create environments
 	Manages bool   // who is signed in may change the environment
+
+	Administers bool // who is signed in is an admin of the organisation
 }
 
 // Failure is an error in a person's words.
