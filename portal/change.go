@@ -12,6 +12,7 @@ import (
 // What the portal tells on the bus.
 const (
 	environmentCreated  = "environment created"
+	environmentStep     = "environment step"
 	environmentReady    = "environment ready"
 	environmentUpgraded = "environment upgraded"
 	allowlistChanged    = "allowlist changed"

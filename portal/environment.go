@@ -170,8 +170,13 @@ func (p *Portal) environment(ctx context.Context, id sim.EnvironmentID) (api.Env
 
 // shown is a row as people see it.
 func (p *Portal) shown(e store.Environment) api.Environment {
+	var steps []api.CreationStep
+	if e.Phase == api.PhaseCreating {
+		steps = p.progress.steps(e.ID)
+	}
 	return api.Environment{
-		ID: e.ID, Name: e.Name, Location: e.Location, Release: e.Release, Tier: e.Tier, Phase: e.Phase, Created: e.Created,
+		Steps: steps,
+		ID:    e.ID, Name: e.Name, Location: e.Location, Release: e.Release, Tier: e.Tier, Phase: e.Phase, Created: e.Created,
 		Usage: e.Usage, Endpoints: p.opts.Cloud.Endpoints(e.ID),
 		Organisation: e.Organisation, Owner: e.Owner, Offering: e.Offering, Contract: e.Contract,
 	}

@@ -119,8 +119,10 @@ func (p *Portal) Settled(ctx context.Context, in Intent) error {
 	}
 	switch was {
 	case api.PhaseCreating:
+		p.progress.forget(in.Environment)
 		p.publish(ctx, in.Cause, sim.Event{Environment: in.Environment, What: environmentReady})
 	case api.PhaseDeleting:
+		p.progress.forget(in.Environment)
 		p.publish(ctx, in.Cause, sim.Event{Environment: in.Environment, What: environmentDeleted})
 		p.mu.Lock()
 		delete(p.causes, in.Environment)

@@ -198,6 +198,7 @@ func vocabulary() openapi.Words {
 			reflect.TypeFor[api.Scope]():          names(api.Scopes()),
 			reflect.TypeFor[api.Offering]():       names(api.Offerings()),
 			reflect.TypeFor[api.Phase]():          names(api.Phases()),
+			reflect.TypeFor[api.StepState]():      names(api.StepStates()),
 			reflect.TypeFor[api.State]():          names(api.States()),
 			reflect.TypeFor[api.Colour]():         names(api.Colours()),
 			reflect.TypeFor[api.Variant]():        names(api.Variants()),

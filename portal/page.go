@@ -88,8 +88,13 @@ func (p *Portal) environmentFrame(c echo.Context, title, tab string) (ui.Frame, 
 }
 
 func environmentView(e api.Environment) ui.Environment {
+	var steps []ui.Step
+	for _, s := range e.Steps {
+		steps = append(steps, ui.Step{Name: s.Name, State: string(s.State)})
+	}
 	return ui.Environment{
-		ID: string(e.ID), Name: e.Name, Location: e.Cloud + " / " + e.Region, Release: string(e.Release), Tier: string(e.Tier),
+		Steps: steps,
+		ID:    string(e.ID), Name: e.Name, Location: e.Cloud + " / " + e.Region, Release: string(e.Release), Tier: string(e.Tier),
 		Phase: string(e.Phase), Created: e.Created,
 		Engines: e.Usage.Engines, EnginesAllowed: e.Usage.EnginesAllowed, Replicas: e.Usage.Replicas, ReplicasLicensed: e.Usage.ReplicasLicensed,
 	}

@@ -90,6 +90,7 @@ type Portal struct {
 	closing func() error  // Close's work, once
 
 	failures failures
+	progress progress
 
 	stopping context.Context // done when the server stops: ends event streams
 	stop     context.CancelFunc

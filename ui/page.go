@@ -31,9 +31,13 @@ type Environment struct {
 	ID, Name, Location, Release, Tier string
 	Phase                             string // "creating", "ready", "deleting"
 	Created                           time.Time
+	Steps                             []Step // of the creation, while it goes on
 	Engines, EnginesAllowed           int
 	Replicas, ReplicasLicensed        int
 }
+
+// Step is a step of a creation.
+type Step struct{ Name, State string }
 
 // Ready tells whether the environment's services run.
 func (e Environment) Ready() bool { return e.Phase == "ready" }

@@ -94,6 +94,8 @@ type Environment struct {
 	Owner        string              `json:"owner"`        // id of the user
 	Offering     Offering            `json:"offering"`
 	Contract     EnvironmentContract `json:"contract"`
+
+	Steps []CreationStep `json:"steps,omitempty"` // of the creation, while it goes on
 }
 
 // Usage sets what an environment's DPEs use against the contract and the licence.

@@ -15,6 +15,7 @@ import (
 	"github.com/dpesim/dpesim/objstore"
 	"github.com/dpesim/dpesim/objstore/sample"
 	"github.com/dpesim/dpesim/portal"
+	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/life"
 )
@@ -75,16 +76,16 @@ const (
 	serviceStorage = "minio"
 )
 
-// ensure opens an environment's services unless they run.
-func (es *environments) ensure(ctx context.Context, in portal.Intent) (*environment, error) {
+// ensure opens an environment's services unless they run, each as a step of its own.
+func (es *environments) ensure(ctx context.Context, in portal.Intent, step func(string, func() error) error) (*environment, error) {
 	if e, err := es.get(in.Environment); err == nil {
 		return e, nil
 	}
 	e := &environment{id: in.Environment}
-	if err := es.openDPM(ctx, e, in); err != nil {
+	if err := step(api.StepDPM, func() error { return es.openDPM(ctx, e, in) }); err != nil {
 		return nil, fmt.Errorf("open the DPM of %s: %w", e.id, err)
 	}
-	if err := es.openStorage(ctx, e); err != nil {
+	if err := step(api.StepStorage, func() error { return es.openStorage(ctx, e) }); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the object storage of %s: %w", e.id, err), es.group.Remove(serviceDPM+"/"+string(e.id)))
 	}
 	es.mu.Lock()

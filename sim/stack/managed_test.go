@@ -84,3 +84,18 @@ func TestManagedDPEsRunInTheCloud(t *testing.T) { //nolint:tparallel // the runs
 		return sim.KindOf(err) == sim.NotFound
 	})
 }
+
+func TestCreationTellsItsSteps(t *testing.T) {
+	t.Parallel()
+	s := simtest.Start(t)
+	s.Environment(t, api.EnvironmentSpec{Name: "Acme"})
+	var got []string
+	for _, e := range s.Bus().Since(0) {
+		if e.What == "environment step" && e.Detail["state"] == "done" {
+			got = append(got, e.Detail["step"])
+		}
+	}
+	if !slices.Equal(got, api.Steps()) {
+		t.Errorf("done were %v, want %v", got, api.Steps())
+	}
+}

@@ -100,7 +100,8 @@ func (r *reconciler) settle(ctx context.Context, in portal.Intent) error {
 // provide makes the services of an environment run and honour exactly the credentials that are wanted.
 func (r *reconciler) provide(ctx context.Context, in portal.Intent) error {
 	r.allow(ctx, in) // before anything listens
-	e, err := r.stack.clouds.ensure(ctx, in)
+	step := func(name string, do func() error) error { return r.step(ctx, in, name, do) }
+	e, err := r.stack.clouds.ensure(ctx, in, step)
 	if err != nil {
 		return err
 	}
@@ -110,10 +111,30 @@ func (r *reconciler) provide(ctx context.Context, in portal.Intent) error {
 		}
 	}
 	if in.Phase == api.PhaseCreating {
-		if err := e.fill(ctx); err != nil {
+		if err := step(api.StepData, func() error { return e.fill(ctx) }); err != nil {
 			return err
 		}
 	}
+	return step(api.StepCredentials, func() error { return r.admit(ctx, e, in) })
+}
+
+// step does a step of an environment's creation and tells of it.
+func (r *reconciler) step(ctx context.Context, in portal.Intent, name string, do func() error) error {
+	if in.Phase != api.PhaseCreating {
+		return do()
+	}
+	r.stack.portal.Progress(ctx, in, name, api.StepRunning)
+	err := do()
+	state := api.StepDone
+	if err != nil {
+		state = api.StepFailed
+	}
+	r.stack.portal.Progress(ctx, in, name, state)
+	return err
+}
+
+// admit makes an environment's services honour exactly what is wanted.
+func (r *reconciler) admit(ctx context.Context, e *environment, in portal.Intent) error {
 	if err := e.storage.PutCredential(ctx, objstore.Credential{AccessKey: in.Operator.AccessKey, SecretKey: in.Operator.SecretKey}); err != nil {
 		return fmt.Errorf("authorise the operator: %w", err)
 	}
