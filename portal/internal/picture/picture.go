@@ -5,6 +5,7 @@ package picture
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -104,23 +105,30 @@ func (d *drawing) shared() {
 // environment draws one environment with its engines.
 func (d *drawing) environment(e Environment) {
 	top := d.y
-	shown := e.Engines[:min(len(e.Engines), maxEngines)]
-	lines := max(1, len(shown))
-	if len(e.Engines) > len(shown) {
+	self, managed, inside := sides(e.Engines)
+	shown := self[:min(len(self), maxEngines)]
+	lines, services := max(1, len(shown)), 2
+	if len(self) > len(shown) {
 		lines++
 	}
-	h := head + max(2*(boxH+gap), lines*(engineH+gap/2)+gap)
+	if managed > 0 {
+		services++
+	}
+	h := head + max(services*(boxH+gap), lines*(engineH+gap/2)+gap)
 	d.box(ui.Box{X: cloudX, Y: top, W: cloudW, H: h, Kind: "frame", Title: e.Name + " · " + string(e.Release)})
 	d.box(ui.Box{X: customerX, Y: top, W: customerW, H: h, Kind: "frame", Title: "DPEs of " + e.Name})
 	dpm := ui.Box{X: cloudX + gap, Y: top + head, W: cloudW - 2*gap, H: boxH, Kind: "service", Title: "DPM", Text: plural(len(e.Engines), "engine") + " connected", Fault: d.fault("dpm.", e.ID, "")}
 	storage := ui.Box{X: cloudX + gap, Y: dpm.Y + boxH + gap, W: cloudW - 2*gap, H: boxH, Kind: "service", Title: "ONE Object Storage", Text: "S3", Fault: d.fault("objstore.", e.ID, "")}
 	d.box(dpm)
 	d.box(storage)
+	if managed > 0 {
+		d.box(ui.Box{X: cloudX + gap, Y: storage.Y + boxH + gap, W: cloudW - 2*gap, H: boxH, Kind: "engine", Title: plural(managed, "Ataccama-managed engine")})
+	}
 	streams := map[string]api.Connection{}
 	var bulk, own []api.Connection
 	for _, c := range d.f.Connections {
 		switch {
-		case c.Environment != e.ID:
+		case c.Environment != e.ID, inside[hostOf(c.Source)]:
 		case strings.HasPrefix(c.Host, "dpm-grpc-"):
 			streams[c.Source] = c
 		case loopback(c.Source):
@@ -141,8 +149,8 @@ func (d *drawing) environment(e Environment) {
 		y += engineH + gap/2
 	}
 	switch {
-	case len(e.Engines) > len(shown):
-		d.box(ui.Box{X: customerX + gap, Y: y, W: customerW - 2*gap, H: engineH, Kind: "place", Title: fmt.Sprintf("and %d more", len(e.Engines)-len(shown))})
+	case len(self) > len(shown):
+		d.box(ui.Box{X: customerX + gap, Y: y, W: customerW - 2*gap, H: engineH, Kind: "place", Title: fmt.Sprintf("and %d more", len(self)-len(shown))})
 	case len(shown) == 0:
 		d.box(ui.Box{X: customerX + gap, Y: y, W: customerW - 2*gap, H: engineH, Kind: "place", Title: "No engine is connected"})
 	}
@@ -150,6 +158,29 @@ func (d *drawing) environment(e Environment) {
 	d.wire(frame, storage, bulk, "engines to the object storage")
 	d.wire(frame, storage, own, "this machine to the object storage")
 	d.y = top + h + gap
+}
+
+// sides parts the engines: self-managed ones, and how many run inside the cloud, from which addresses.
+func sides(all []api.Engine) (self []api.Engine, managed int, inside map[string]bool) {
+	inside = map[string]bool{}
+	for _, x := range all {
+		if x.Managed {
+			managed++
+			inside[hostOf(x.Remote)] = true
+		} else {
+			self = append(self, x)
+		}
+	}
+	return self, managed, inside
+}
+
+// hostOf gives the host of a source.
+func hostOf(source string) string {
+	host, _, err := net.SplitHostPort(source)
+	if err != nil {
+		return source
+	}
+	return host
 }
 
 // split gives the connections of a host's first label: those of this machine and those from outside.

@@ -80,6 +80,8 @@ func TestWiresAreTheConnections(t *testing.T) {
 		}
 	}
 	f.Faults = []api.Fault{{Name: "cut", Point: "edge.accept", Environment: "prod"}, {Name: "slow", Point: "dpm.connect"}, {Name: "other", Point: "objstore.get", Environment: "test"}}
+	f.Environments[0].Engines = append(f.Environments[0].Engines, api.Engine{Label: "ataccama-managed", Replica: "ataccama-managed-0", Remote: "192.0.2.9:7", Managed: true})
+	f.Connections = append(f.Connections, api.Connection{Environment: "prod", Host: "minio-prod.dpesim.localhost", Source: "192.0.2.9:8", Active: now})
 	p := picture.Draw(f)
 	for title, state := range wires(p) {
 		if strings.HasPrefix(title, "engines to") && state != "bad" {
@@ -91,7 +93,16 @@ func TestWiresAreTheConnections(t *testing.T) {
 			t.Errorf("%s is broken: %q", b.Title, b.Fault)
 		}
 	}
-	if p.Text != "Environment Prod: 2 engines connected. 6 connections open through the edge. 3 faults armed." {
+	inside := false
+	for _, b := range p.Boxes {
+		if b.Title == "1 Ataccama-managed engine" && b.X < p.Wall {
+			inside = true
+		}
+	}
+	if !inside || len(p.Wires) != 6 {
+		t.Errorf("the Ataccama-managed engine is not inside the cloud: %+v, %+v", p.Boxes, p.Wires)
+	}
+	if p.Text != "Environment Prod: 3 engines connected. 7 connections open through the edge. 3 faults armed." {
 		t.Errorf("in words: %s", p.Text)
 	}
 }
