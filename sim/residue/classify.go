@@ -122,12 +122,23 @@ func (w *world) inCloud(t Thing) (Class, string) {
 	return Leaked, "the DPE was removed in the portal"
 }
 
-// inCluster classes an object of the cluster; "" says that it is no business of an installation.
+// inCluster classes an object of the cluster; "" says that it is no business of an installation. A deletion that has begun
+// ends by itself, unless somebody holds the object by a finalizer.
 func (w *world) inCluster(t Thing) (Class, string) {
+	if t.Going && t.Holds == "" {
+		return InUse, "its deletion is under way"
+	}
+	c, reason := w.there(t)
+	if t.Going && c != "" {
+		reason += "; its deletion waits for the finalizer " + t.Holds
+	}
+	return c, reason
+}
+
+// there classes an object by its release, its policy and its namespace.
+func (w *world) there(t Thing) (Class, string) {
 	live, ours := w.places[t.Namespace]
 	switch {
-	case t.Going:
-		return InUse, "its deletion is under way"
 	case t.Kind == KindNamespace:
 		return w.namespace(t)
 	case t.DPE == "" && !ours:

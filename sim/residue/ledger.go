@@ -83,7 +83,7 @@ func (l *Ledger) Record(ctx context.Context, sides []Side, present, brief []Thin
 	defer l.mu.Unlock()
 	now := make(map[key]Thing, len(present))
 	for _, t := range present {
-		now[t.key()] = t
+		now[t.key()] = l.remembered(t)
 	}
 	var came, went []Thing
 	for k, t := range now {
@@ -110,7 +110,8 @@ func (l *Ledger) Record(ctx context.Context, sides []Side, present, brief []Thin
 		at = tx.Now
 		for i, t := range came {
 			if t.Created.IsZero() { // nobody knows better
-				came[i].Created, t.Created = at, at
+				came[i].Created = stored(at)
+				t.Created = at
 			}
 			if err := write(ctx, tx, t, 0); err != nil {
 				return err
@@ -141,6 +142,32 @@ func (l *Ledger) Record(ctx context.Context, sides []Side, present, brief []Thin
 	return nil
 }
 
+// remembered completes t by what was written of it, with l.mu held: who made it and when, if that is not told any more, and
+// whose it is. A volume whose claim went first is still the installation's that wanted it.
+func (l *Ledger) remembered(t Thing) Thing {
+	was := l.here[t.key()]
+	if t.Created = stored(t.Created); t.Created.IsZero() {
+		t.Created = was.Created
+	}
+	if t.Side != SideCluster {
+		t.By = cmp.Or(t.By, was.By)
+		return t
+	}
+	t.By = cmp.Or(was.By, t.By) // it is the very same object: who made it was known best when it was new
+	if t.DPE == "" {
+		t.DPE, t.Namespace = was.DPE, cmp.Or(t.Namespace, was.Namespace)
+	}
+	return t
+}
+
+// stored gives a time as it is read after it was written.
+func stored(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return sqlite.FromMillis(sqlite.Millis(t))
+}
+
 func write(ctx context.Context, tx *sqlite.Tx, t Thing, gone int64) error {
 	created := int64(0)
 	if !t.Created.IsZero() {
@@ -158,11 +185,7 @@ func (l *Ledger) Entries(present []Thing, f Filter) []Entry {
 	past := slices.Clone(l.past)
 	present = slices.Clone(present)
 	for i, t := range present {
-		was := l.here[t.key()]
-		if t.Created.IsZero() {
-			present[i].Created = was.Created
-		}
-		present[i].By = cmp.Or(t.By, was.By)
+		present[i] = l.remembered(t)
 	}
 	l.mu.Unlock()
 	things := make([]Thing, len(past))

@@ -62,6 +62,7 @@ type Thing struct {
 	Namespace string `json:"namespace,omitempty"`
 	Policy    string `json:"-"` // why nobody takes it away with its release; empty: Helm does
 	Going     bool   `json:"-"` // its deletion has begun
+	Holds     string `json:"-"` // a finalizer that somebody must take away before the deletion ends; empty: none
 	Ended     bool   `json:"-"` // a Helm release whose record says that it is uninstalled
 }
 

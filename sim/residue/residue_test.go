@@ -54,6 +54,8 @@ func TestClasses(t *testing.T) {
 	results, jobs := thing(residue.SideStorage, residue.KindResults, "r", edge), thing(residue.SideDPM, residue.KindJobs, "j", edge)
 	hook, going := object("Pod", "edge-test", "edge"), object("Pod", "edge-1", "edge")
 	hook.Policy, going.Going = "Helm leaves what its hooks made", true
+	held := object("ConfigMap", "edge", "edge")
+	held.Going, held.Holds = true, "example.com/hold"
 	ended := helm()
 	ended.Ended, ended.Policy = true, "kept history"
 	for name, tc := range map[string]struct {
@@ -93,6 +95,16 @@ func TestClasses(t *testing.T) {
 			[]residue.Thing{environment(), ended, namespace("dpe")},
 			[]residue.Thing{row()},
 			[]string{"portal Environment acme: in use", "cluster Namespace dpe: kept by policy", "cluster HelmRelease dpe/edge: kept by policy"},
+		},
+		"a finalizer holds what should go": {
+			[]residue.Thing{environment(), held, namespace("dpe")},
+			[]residue.Thing{row(), helm()},
+			[]string{"portal Environment acme: in use", "cluster Namespace dpe: kept by policy", "cluster ConfigMap dpe/edge: leaked"},
+		},
+		"a finalizer holds what is uninstalled just now": {
+			[]residue.Thing{environment(), row(), helm(), held},
+			nil,
+			[]string{"portal DPE edge: in use", "portal Environment acme: in use", "cluster ConfigMap dpe/edge: in use", "cluster HelmRelease dpe/edge: in use"},
 		},
 		"the environment is gone and its token is not": {
 			[]residue.Thing{thing(residue.SideRegistry, residue.KindToken, "acme.edge", edge)},
@@ -239,6 +251,34 @@ func TestLedgerRemembersOverRestarts(t *testing.T) {
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A volume whose claim is gone says of itself only that it is there. The ledger knows whose it was, also after a restart.
+func TestLedgerKnowsWhoseAVolumeWas(t *testing.T) {
+	t.Parallel()
+	ctx, c, path := t.Context(), clock.NewFrozen(noon), filepath.Join(t.TempDir(), "residue.db")
+	volume := residue.Thing{Side: residue.SideCluster, Kind: "PersistentVolume", Name: "pvc-1", ID: "uid-1", Namespace: "dpe", Owner: residue.Owner{DPE: "edge"}, By: "dpesim"}
+	alone := volume
+	alone.Owner, alone.Namespace, alone.By = residue.Owner{}, "", ""
+	sides := []residue.Side{residue.SidePortal, residue.SideCluster}
+	after := []residue.Thing{environment(), alone}
+	for i, present := range [][]residue.Thing{{environment(), row(), helm(), volume}, after, {environment()}} {
+		l, err := residue.Open(ctx, path, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Record(ctx, sides, present, nil); err != nil {
+			t.Fatal(err)
+		}
+		want := [][]string{{"cluster PersistentVolume pvc-1: in use"}, {"cluster PersistentVolume pvc-1: leaked"}, {"cluster PersistentVolume pvc-1: gone"}}[i]
+		got := slices.DeleteFunc(l.Entries(present, residue.Filter{DPE: "edge", All: true}), func(e residue.Entry) bool { return e.Kind != "PersistentVolume" })
+		if d := cmp.Diff(want, classes(got)); d != "" || len(got) == 1 && got[0].By != "dpesim" {
+			t.Errorf("look %d: by %q, -want +got:\n%s", i, got[0].By, d)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -159,7 +159,7 @@ func clusterThings(objects []survey.Object) []residue.Thing {
 		at := place{o.Namespace, o.Release}
 		t := residue.Thing{
 			Side: residue.SideCluster, Kind: o.Kind, Name: o.Name, ID: o.UID, Owner: residue.Owner{DPE: labelOf(o.Release)},
-			Created: o.Created, By: o.Manager, Namespace: o.Namespace, Going: o.Deleting,
+			Created: o.Created, By: o.Manager, Namespace: o.Namespace, Going: o.Deleting, Holds: o.Holds,
 		}
 		if o.Namespace != "" {
 			t.Name = o.Namespace + "/" + o.Name

@@ -38,6 +38,7 @@ type Object struct {
 	Created   time.Time
 	Manager   string // the field manager that made it, as far as that is told; empty: unknown
 	Deleting  bool   // its deletion has begun
+	Holds     string // a finalizer that is not Kubernetes' own, which keeps it from being deleted; empty: none
 
 	Release          string // Helm release that it belongs to, itself or through its owners; empty: none
 	ReleaseNamespace string // of that release
@@ -318,6 +319,9 @@ func (f finder) object(i item) Object {
 		Keep: m.Annotations[policyKey] == "keep", System: system(i.kind, m),
 		Record: (i.kind == "Secret" || i.kind == "ConfigMap") && strings.HasPrefix(m.Name, recordName) && m.Labels["owner"] == "helm",
 	}
+	if i := slices.IndexFunc(m.Finalizers, foreign); i >= 0 {
+		o.Holds = m.Finalizers[i]
+	}
 	if o.Record {
 		o.Status = m.Labels["status"]
 	}
@@ -357,6 +361,13 @@ func (f finder) release(i item, depth int) (name, namespace string) {
 		return m.Labels[instanceKey], m.Namespace
 	}
 	return "", ""
+}
+
+// foreign tells whether no controller of Kubernetes takes a finalizer away by itself. Kubernetes' own have no domain
+// ("foregroundDeletion"), or one of its domains ("kubernetes.io/pvc-protection", "batch.kubernetes.io/job-tracking").
+func foreign(finalizer string) bool {
+	domain, _, ok := strings.Cut(finalizer, "/")
+	return ok && domain != "kubernetes.io" && !strings.HasSuffix(domain, ".kubernetes.io")
 }
 
 // system tells what Kubernetes itself makes in each cluster and namespace.
