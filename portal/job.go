@@ -25,15 +25,25 @@ func (p *Portal) getJobs(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	f := api.JobFilter{Before: sim.JobID(c.QueryParam("before")), State: api.JobState(c.QueryParam("state")), Limit: n + 1}
-	if f.State != "" && !slices.Contains(api.JobStates(), f.State) {
-		return api.InField("state", sim.Errorf(sim.Invalid, "there is no state %.20q of a job", string(f.State)).WithHelp("the states are %v", api.JobStates()))
+	f, err := jobFilter(c)
+	if err != nil {
+		return err
 	}
+	f.Limit = n + 1
 	out, err := p.jobs(c.Request().Context(), environmentOf(c), f)
 	if err != nil {
 		return err
 	}
 	return ok(c, cut(c, out, n, "before", func(j api.Job) string { return string(j.ID) }))
+}
+
+// jobFilter reads from the query which jobs are asked for.
+func jobFilter(c echo.Context) (api.JobFilter, error) {
+	f := api.JobFilter{Before: sim.JobID(c.QueryParam("before")), State: api.JobState(c.QueryParam("state"))}
+	if f.State != "" && !slices.Contains(api.JobStates(), f.State) {
+		return f, api.InField("state", sim.Errorf(sim.Invalid, "there is no state %.20q of a job", string(f.State)).WithHelp("the states are %v", api.JobStates()))
+	}
+	return f, nil
 }
 
 // postJob handles POST /environments/{env}/jobs.

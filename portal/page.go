@@ -22,6 +22,9 @@ func (p *Portal) pageRoutes(r *router) {
 	p.accountPages(r)
 	r.page(http.MethodGet, "/audit", needAdmin, p.showAudit)
 	p.environmentPages(r)
+	p.overviewPages(r)
+	p.consolePages(r)
+	p.jobPages(r)
 	p.allowlistPages(r)
 	p.dpePages(r)
 }

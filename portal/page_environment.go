@@ -20,7 +20,7 @@ func (p *Portal) environmentPages(r *router) {
 	r.page(http.MethodPost, "/environments", needCreate, p.submitEnvironment)
 	r.page(http.MethodGet, "/environments/new", needCreate, p.showNewEnvironment)
 	r.page(http.MethodGet, "/environments/:env", needUser, func(c echo.Context) error {
-		return c.Redirect(http.StatusFound, environmentPage(environmentOf(c), "services"))
+		return c.Redirect(http.StatusFound, environmentPage(environmentOf(c), "overview"))
 	})
 	r.page(http.MethodGet, "/environments/:env/services", needUser, p.showServices)
 	r.page(http.MethodGet, "/environments/:env/settings", needUser, p.showSettings)
@@ -28,8 +28,6 @@ func (p *Portal) environmentPages(r *router) {
 	r.page(http.MethodPost, "/environments/:env/upgrade", needManage, p.submitUpgrade)
 	r.page(http.MethodGet, "/environments/:env/delete", needManage, p.showDelete)
 	r.page(http.MethodPost, "/environments/:env/delete", needManage, p.submitDelete)
-	r.page(http.MethodGet, "/environments/:env/jobs", needUser, p.showJobs)
-	r.page(http.MethodPost, "/environments/:env/jobs", needManage, p.submitJobForm)
 }
 
 // environmentPage gives the path of a page about an environment.
@@ -117,15 +115,8 @@ func (p *Portal) showServices(c echo.Context) error {
 	}
 	at := p.opts.Cloud.Endpoints(e.ID)
 	view := ui.ServicesPage{Frame: f, DPM: at.DPM, ObjectStorage: at.ObjectStorage, Registry: at.Registry, AccessKey: e.AccessKey}
-	engines, err := p.opts.Cloud.Engines(ctx, e.ID)
-	if view.EnginesUnavailable, err = unavailable(err); err != nil {
-		return fmt.Errorf("list engines of environment %s: %w", e.ID, err)
-	}
-	for _, x := range byReplica(engines) {
-		view.Engines = append(view.Engines, ui.Engine{
-			Label: string(x.Label), Replica: string(x.Replica), Version: string(x.Version), Drivers: joined(x.Drivers), Remote: x.Remote,
-			Revision: x.Revision, Running: x.Running, Slots: x.Slots, Outdated: x.Version != e.Release, Draining: x.Draining, Managed: x.Managed, Connected: x.ConnectedAt,
-		})
+	if view.Engines, view.EnginesUnavailable, err = p.engineViews(ctx, e.ID, e.Release); err != nil {
+		return err
 	}
 	return page(c, http.StatusOK)(ui.Services(view))
 }
@@ -210,64 +201,4 @@ func (p *Portal) confirmDelete(c echo.Context, wrong error) error {
 
 func notConfirmed(word string) error {
 	return sim.Errorf(sim.Invalid, "what was typed is not %q: nothing was done", word).WithHelp("type it exactly to confirm")
-}
-
-// showJobs handles GET /environments/{env}/jobs.
-func (p *Portal) showJobs(c echo.Context) error { return p.jobsPage(c, api.JobSpec{}, nil) }
-
-// submitJobForm handles POST /environments/{env}/jobs.
-func (p *Portal) submitJobForm(c echo.Context) error {
-	s := api.JobSpec{Bucket: c.FormValue("bucket"), Key: c.FormValue("key"), Label: sim.Label(c.FormValue("label"))}
-	if _, err := p.submitJob(c.Request().Context(), environmentOf(c), s); err != nil {
-		return p.jobsPage(c, s, err)
-	}
-	return see(c, environmentPage(environmentOf(c), "jobs"))
-}
-
-// jobsPage shows the jobs, and the form with what was typed and what was wrong with it.
-func (p *Portal) jobsPage(c echo.Context, s api.JobSpec, wrong error) error {
-	ctx, env := c.Request().Context(), environmentOf(c)
-	f, err := p.environmentFrame(c, "", "jobs")
-	if err != nil {
-		return err
-	}
-	code, err := failure(&f, wrong)
-	if err != nil {
-		return err
-	}
-	view := ui.JobsPage{Frame: f, Bucket: s.Bucket, Key: s.Key}
-	_, dpes, err := p.store.DPEs(ctx, env)
-	if err != nil {
-		return err
-	}
-	for _, d := range dpes {
-		view.Labels = append(view.Labels, ui.Option{Value: string(d.Label), Text: d.Name, Chosen: d.Label == s.Label})
-	}
-	jobs, err := p.jobs(ctx, env, api.JobFilter{Limit: pageMost})
-	if view.Unavailable, err = unavailable(err); err != nil {
-		return err
-	}
-	for _, j := range jobs {
-		view.Jobs = append(view.Jobs, jobView(j))
-	}
-	return page(c, code)(ui.Jobs(view))
-}
-
-func jobView(j api.Job) ui.Job {
-	v := ui.Job{
-		ID: string(j.ID), State: string(j.State), Source: j.Spec.Bucket + "/" + j.Spec.Key, Engine: string(j.Engine), Reason: j.Reason,
-		Attempt: j.Attempt, Created: j.Created,
-	}
-	switch {
-	case j.State == api.JobSuccess:
-		v.Colour = "green"
-	case j.State.Final():
-		v.Colour = "red"
-	default:
-		v.Colour = "orange"
-	}
-	if j.Result != nil {
-		v.Result = j.Result.Bucket + "/" + j.Result.Key
-	}
-	return v
 }

@@ -18,7 +18,7 @@ func allPages(env sim.EnvironmentID, l sim.Label) []string {
 	d := e + "/dpes/" + string(l)
 	return []string{
 		"/environments", "/environments/new", "/audit", "/audit?environment=" + string(env), "/account", "/room", "/room/cluster", "/room/cluster/dpe/finance-0", "/room/timeline", "/room/controls",
-		"/room/why?subject=dpe/" + string(l), "/room/why", "/sign-in", e + "/services", e + "/settings", e + "/jobs", e + "/delete", e + "/dpes/new", e + "/allowlist",
+		"/room/why?subject=dpe/" + string(l), "/room/why", "/sign-in", e + "/overview", e + "/services", e + "/settings", e + "/jobs", e + "/jobs?state=RUNNING", e + "/dpm", e + "/delete", e + "/dpes/new", e + "/allowlist",
 		d + "/installation", d + "/upgrade", d + "/edit", d + "/remove",
 	}
 }
@@ -140,6 +140,11 @@ func TestPagesSayTheProductsWords(t *testing.T) {
 	s, e, d := pageSUT(t)
 	settings := "/environments/" + string(e.ID) + "/settings"
 	for path, words := range map[string][]string{
+		"/environments/" + string(e.ID) + "/overview": {
+			"15.3.0", "enterprise", "1 of 5 engines", "2 of 10 replicas", "DPE is connected successfully", "Outdated", "finance-more is Outdated", "Show upgrade steps", "dpe added",
+		},
+		"/environments/" + string(e.ID) + "/dpm":                {"Data Processing Module (DPM)", "15.3.0", "15.1.0", "finance-more-a", "0 of 2", "movies.csv", "ENQUEUED"},
+		"/environments/" + string(e.ID) + "/jobs?state=RUNNING": {"No job is RUNNING", "RUNNING\" selected"},
 		"/audit":        {"environment upgraded", "from 15.1.0 · to 15.3.0", "127.0.0.1:", "command line", "finance-more"},
 		"/account":      {"Tess", "command line", "You have no API token", "Ada", "organisation admin", "Remove mia"},
 		"/environments": {"Create environment", "Acme &lt;Production&gt;", "1 of 5", "2 of 10"},

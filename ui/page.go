@@ -10,7 +10,7 @@ type Frame struct {
 	Room         string // the page of the control room that is open; empty: a page of the product
 	After        uint64 // Seq of the last event before the page was made: live parts listen from there
 	Environment  *Environment
-	Tab          string   // the tab that is open: "services", "settings", "jobs"; empty: none
+	Tab          string   // the tab that is open: "overview", "services", "settings", "jobs"; empty: none
 	Crumb        string   // name of a page below a tab; empty: none
 	Failure      *Failure // what went wrong with the form that was sent; nil: nothing
 
@@ -272,6 +272,12 @@ type JobsPage struct {
 	Unavailable string // why Jobs is not known; empty: it is
 	Bucket, Key string // as they were typed
 	Labels      []Option
+
+	State  string // that is filtered by; empty: all
+	States []Option
+	Self   string // path of this page of the list
+	Older  string // path of the next one; empty: there is none
+	Newest string // path of the first one; empty: this is it
 }
 
 // Job is a job in the list.
