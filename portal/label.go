@@ -1,7 +1,6 @@
 package portal
 
 import (
-	"fmt"
 	"regexp"
 
 	"github.com/dpesim/dpesim/sim"
@@ -18,5 +17,5 @@ func labelWarning(l sim.Label) string {
 	if m == nil {
 		return ""
 	}
-	return fmt.Sprintf("%s looks like a release: the label stays the same when the DPE is upgraded, so leave versions of the platform out of the name", m[1])
+	return m[1] + " looks like a release: the label stays the same when the DPE is upgraded, so leave versions of the platform out of the name"
 }
