@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 
 	"github.com/dpesim/dpesim/sim"
@@ -52,6 +53,7 @@ type Cluster struct {
 	api         *api.Server
 	agent       *node.Agent
 	controllers *controller.Manager
+	acts        *trail.Acts
 	ready       chan struct{}
 
 	mu     sync.Mutex
@@ -79,7 +81,7 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the API server: %w", err)
 	}
-	c := &Cluster{api: server, ready: make(chan struct{}), served: make(chan struct{})}
+	c := &Cluster{api: server, acts: steps.Acts, ready: make(chan struct{}), served: make(chan struct{})}
 	c.agent, err = node.Open(node.Options{
 		Config: protobuf(server.RESTConfig(api.NodeAgent)), Nodes: o.Nodes, Keep: keep, Trust: o.Trust, Runtime: o.Runtime, Dial: o.Dial,
 		Dir: nodeDir, Clock: o.Clock, Trail: steps, Faults: o.Faults, Log: o.Log,
@@ -111,6 +113,10 @@ func (c *Cluster) Kubeconfig() []byte { return c.api.Kubeconfig() }
 
 // RESTConfig gives what a client in this process needs to come as the operator.
 func (c *Cluster) RESTConfig() *rest.Config { return c.api.RESTConfig(api.Operator) }
+
+// Made gives the Seq of the event that tells which person made the object with a UID; 0 if nobody did, as of what
+// controllers make, or if that is not known, as of what was made before a restart.
+func (c *Cluster) Made(uid string) uint64 { return c.acts.Of(types.UID(uid)).Made }
 
 // Ready is closed once the cluster serves: nodes are registered, namespaces exist, controllers watch.
 func (c *Cluster) Ready() <-chan struct{} { return c.ready }

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/dpesim/dpesim/sim/cluster"
+	"github.com/dpesim/dpesim/sim/why"
 )
 
 func (r *rig) power(tb testing.TB, node string, on bool) {
@@ -202,4 +203,31 @@ func TestNodeWhoseDiskIsNearlyFullEvictsTheLargest(t *testing.T) {
 	r.until(t, "pressure", r.hasEvent(t, "one", "NodeHasDiskPressure", "Node one status is now: NodeHasDiskPressure"))
 	r.advance(t, 10*time.Second)
 	r.until(t, "relief", r.hasEvent(t, "one", "NodeHasNoDiskPressure", "Node one status is now: NodeHasNoDiskPressure"))
+}
+
+// A node that loses its power is lost for that, 40 s later, and whoever asks is told so once.
+func TestNodeThatIsStoppedIsLostForThat(t *testing.T) {
+	t.Parallel()
+	r := open(t, frozen, oneNode)
+	r.until(t, "ready", r.hasEvent(t, "one", "NodeReady", "Node one status is now: NodeReady"))
+	r.power(t, "one", false)
+	stopped := r.told(t, 0, "node stopped", map[string]string{"node": "one"})
+	r.advance(t, 41*time.Second)
+	lost := r.told(t, stopped.Seq, "node lost", map[string]string{"node": "one"})
+	if diff := cmp.Diff([]string{"node lost", "node stopped", "object changed"}, r.chain(lost)); diff != "" {
+		t.Errorf("chain of the loss (-want +got):\n%s", diff)
+	}
+	x, err := why.Explain("node/one", why.Facts{Events: r.bus.Since(0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var steps []string
+	for _, c := range x.Chains {
+		for _, s := range c.Steps {
+			steps = append(steps, s.What)
+		}
+	}
+	if diff := cmp.Diff([]string{"node lost", "node stopped", "object changed"}, steps); diff != "" || x.Summary != "node/one: node lost" || x.FirstCause != stopped.Cause {
+		t.Errorf("%q, by event %d, want %d; steps (-want +got):\n%s", x.Summary, x.FirstCause, stopped.Cause, diff)
+	}
 }

@@ -136,8 +136,14 @@ func TestResidueOfAnInstallation(t *testing.T) {
 		if e.Side == residue.SidePortal && e.Kind == residue.KindDPE && (e.By != "dpe added" || e.Cause == 0 || e.Created.IsZero()) {
 			t.Errorf("the DPE's row does not say what made it: %+v", e)
 		}
-		if e.Kind == "Deployment" && (e.By == "" || e.Environment != env.ID || e.DPE != d.Label) {
+		if e.Kind == "Deployment" && (e.By != "operator ran helm install of edge-eu" || e.Cause == 0 || e.Environment != env.ID || e.DPE != d.Label) {
 			t.Errorf("the deployment does not say what made it: %+v", e)
+		}
+		if e.Kind == residue.KindRelease && e.By != "operator ran helm install of edge-eu" {
+			t.Errorf("the release does not say what made it: %+v", e)
+		}
+		if e.Kind == "ReplicaSet" && (e.By == "" || strings.Contains(e.By, " ran ")) {
+			t.Errorf("a controller made it: %+v", e)
 		}
 	}
 

@@ -1,7 +1,9 @@
 package stack
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/dpesim/dpesim/sim/cluster/survey"
 	"github.com/dpesim/dpesim/sim/life"
 	"github.com/dpesim/dpesim/sim/residue"
+	"github.com/dpesim/dpesim/sim/why"
 )
 
 // bookkeeper keeps the ledger of what installations leave. It begins when the cluster is ready, so that nobody waits for
@@ -103,13 +106,31 @@ func (k *bookkeeper) look(ctx context.Context) ([]residue.Thing, error) {
 	}
 	sides := []residue.Side{residue.SidePortal, residue.SideDPM, residue.SideStorage, residue.SideRegistry}
 	objects, brief := k.survey.Take()
-	present = append(present, clusterThings(objects)...)
+	there, gone := clusterThings(objects), clusterThings(brief)
+	k.credit(there)
+	k.credit(gone)
+	present = append(present, there...)
 	select {
 	case <-k.survey.Synced():
 		sides = append(sides, residue.SideCluster)
 	default:
 	}
-	return present, k.ledger.Record(ctx, sides, present, clusterThings(brief))
+	return present, k.ledger.Record(ctx, sides, present, gone)
+}
+
+// credit names of what a person made in the cluster in this run who did, instead of the field manager.
+func (k *bookkeeper) credit(things []residue.Thing) {
+	events := k.stack.bus.Since(0)
+	for i, t := range things {
+		seq := k.stack.cluster.Made(t.ID)
+		at, ok := slices.BinarySearchFunc(events, seq, func(e sim.Event, seq uint64) int { return cmp.Compare(e.Seq, seq) })
+		if !ok {
+			continue
+		}
+		if words, ok := why.Act(events[at]); ok {
+			things[i].By, things[i].Cause = words, seq
+		}
+	}
 }
 
 func (k *bookkeeper) close() error {

@@ -70,8 +70,9 @@ func step(e sim.Event) Step { return Step{e, Text(e)} }
 // Text says an event in one line: who did it if a person did, what, why if that was told, and the other details in brackets.
 func Text(e sim.Event) string {
 	var b strings.Builder
-	if person(e) {
-		b.WriteString(oneLine(did(e)) + ": ")
+	who, byPerson := Act(e)
+	if byPerson {
+		b.WriteString(who + ": ")
 	}
 	b.WriteString(e.What)
 	said := ""
@@ -83,7 +84,7 @@ func Text(e sim.Event) string {
 	}
 	var rest []string
 	for _, k := range slices.Sorted(maps.Keys(e.Detail)) {
-		if k != said && e.Detail[k] != "" && !(person(e) && told(k)) {
+		if k != said && e.Detail[k] != "" && !(byPerson && told(k)) {
 			rest = append(rest, k+"="+oneLine(e.Detail[k]))
 		}
 	}

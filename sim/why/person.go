@@ -21,6 +21,14 @@ func told(key string) bool {
 	return slices.Contains([]string{"user", "client", "version", "command", "verb", "resource", "name", "pod", "deployment", "node", "release", "subresource"}, key)
 }
 
+// Act says what a person did in the cluster, if e tells that: "operator ran helm install of edge-eu".
+func Act(e sim.Event) (words string, ok bool) {
+	if !person(e) {
+		return "", false
+	}
+	return oneLine(did(e)), true
+}
+
 // did says what a person did: "operator ran helm upgrade of edge-eu", "operator ran kubectl delete on pods/edge-eu-1".
 func did(e sim.Event) string {
 	d := e.Detail

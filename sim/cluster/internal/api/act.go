@@ -162,13 +162,20 @@ func (a *act) tell(ctx context.Context, s step) {
 	a.told[uid] = true
 	if record, ok := recordOf(a.info.Resource, s.object); ok {
 		a.tellRelease(ctx, record, s)
+		if seq := a.witness.operation(a.who, record.release); s.creates {
+			a.witness.acts.Note(uid, trail.Act{Seq: seq, Made: seq})
+		}
 		return
 	}
 	seq := a.witness.operation(a.who, releaseOf(s.object))
 	if seq == 0 {
 		seq = a.publish(ctx, s.object, what(s), a.about(s.object))
 	}
-	a.witness.acts.Note(uid, trail.Act{Seq: seq, Generation: s.object.GetGeneration(), Deletes: s.deletes})
+	act := trail.Act{Seq: seq, Generation: s.object.GetGeneration(), Deletes: s.deletes}
+	if s.creates {
+		act.Made = seq
+	}
+	a.witness.acts.Note(uid, act)
 }
 
 // about says in an event's details which object it is.

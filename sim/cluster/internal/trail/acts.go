@@ -14,6 +14,7 @@ type Act struct {
 	Seq        uint64 // of the event that tells it
 	Generation int64  // of the object by it; 0 for kinds that do not count
 	Deletes    bool   // it is the object's deletion, or that of its owner or namespace
+	Made       uint64 // Seq of the event that tells who made the object; 0 in what is noted: as noted before
 }
 
 // Acts remembers the last act of a person on each object. It has a lock of its own, so that the API server may note an act
@@ -35,7 +36,11 @@ func (a *Acts) Note(uid types.UID, act Act) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if _, known := a.of[uid]; !known {
+	was, known := a.of[uid]
+	if act.Made == 0 {
+		act.Made = was.Made
+	}
+	if !known {
 		if a.order = append(a.order, uid); len(a.order) > maxActs {
 			delete(a.of, a.order[0])
 			a.order = a.order[1:]
