@@ -124,7 +124,7 @@ func furnish(t *testing.T, s *simtest.Sim) []string {
 	}
 	e, d := "/environments/acme-production", "/environments/acme-production/dpes/finance-warehouse"
 	return []string{
-		"/environments", "/environments/new", "/audit", "/account", e + "/overview", e + "/services", e + "/dpm", e + "/settings", e + "/jobs", e + "/delete", e + "/dpes/new", e + "/allowlist",
+		"/environments", "/environments/new", "/audit", "/account", e + "/overview", e + "/services", e + "/dpm", e + "/storage", e + "/storage/sample-data", e + "/settings", e + "/jobs", e + "/delete", e + "/dpes/new", e + "/allowlist",
 		d + "/installation", d + "/upgrade", d + "/edit", d + "/remove",
 		"/room", "/room/cluster", "/room/timeline", "/room/controls", "/room/why?subject=dpe/finance-warehouse", "/nothing",
 	}

@@ -3,6 +3,7 @@ package objstore
 import (
 	"context"
 	"database/sql"
+	"io"
 	"time"
 
 	"github.com/dpesim/dpesim/sim/sqlite"
@@ -45,4 +46,35 @@ func (s *Server) Keys(ctx context.Context, bucket string) ([]string, error) {
 		return nil, forCaller("objstore.Keys", err)
 	}
 	return out, nil
+}
+
+// Objects lists at most limit of a bucket's objects whose keys come after a key, in the order of their bytes; after "" is
+// from the first. It returns NotFound if there is no such bucket.
+func (s *Server) Objects(ctx context.Context, bucket, after string, limit int) ([]Object, error) {
+	var out []Object
+	err := s.store.db.View(ctx, func(tx *sqlite.Tx) error {
+		if err := needBucket(ctx, tx, bucket); err != nil {
+			return err
+		}
+		rows, err := tx.QueryContext(ctx, `SELECT `+objectColumns+` FROM objects WHERE bucket = ? AND key > ? ORDER BY key LIMIT ?`, bucket, after, limit)
+		out, err = sqlite.Collect(rows, err, func(r *sql.Rows) (Object, error) {
+			x, err := scanRecord(r.Scan)
+			return x.Object, err
+		})
+		return err
+	})
+	if err != nil {
+		return nil, forCaller("objstore.Objects", err)
+	}
+	return out, nil
+}
+
+// OpenObject opens an object for reading; the caller closes it. What is read stays what it was, also if the object is
+// replaced or deleted meanwhile. It returns NotFound if there is no such bucket or key.
+func (s *Server) OpenObject(ctx context.Context, bucket, key string) (Object, io.ReadSeekCloser, error) {
+	r, f, err := s.session(ctx, "").open(bucket, key)
+	if err != nil {
+		return Object{}, nil, forCaller("objstore.OpenObject", err)
+	}
+	return r.Object, f, nil
 }

@@ -35,6 +35,7 @@ type cloud struct {
 	credentials map[sim.EnvironmentID][]api.Credential
 	jobs        map[sim.EnvironmentID][]api.Job
 	checks      []api.Check
+	objects     map[string]map[string]string // of every environment: contents by bucket and key
 	asked       residue.Filter
 	submitting  func() // called by the next SubmitJob
 }
@@ -42,7 +43,7 @@ type cloud struct {
 func newCloud(bus *event.Bus) *cloud {
 	return &cloud{
 		bus: bus, engines: map[sim.EnvironmentID][]api.Engine{}, credentials: map[sim.EnvironmentID][]api.Credential{},
-		jobs: map[sim.EnvironmentID][]api.Job{}, checks: []api.Check{{Name: "registry", OK: true}},
+		jobs: map[sim.EnvironmentID][]api.Job{}, objects: map[string]map[string]string{}, checks: []api.Check{{Name: "registry", OK: true}},
 	}
 }
 

@@ -156,6 +156,7 @@ func fieldWords() map[string]string {
 		"Status.Running":                        "releases that run (or ran last), oldest first",
 		"Status.UpgradeRequired":                "what runs (or ran last) is older than the platform works with",
 		"Step.Text":                             "\"pod unschedulable: 0/3 nodes are available: 3 Insufficient memory. (pod=edge-eu-…)\"",
+		"StoredObject.ETag":                     "of S3, without quotes",
 		"Thing.By":                              "what created it: a person's client, or what happened in the portal",
 		"Thing.Cause":                           "Seq of that event; 0: unknown, or of an earlier run",
 		"Thing.Count":                           "how many it stands for; 0: one",

@@ -34,6 +34,7 @@ func newRouter(p *Portal) *router {
 	p.accountRoutes(r)
 	p.catalogueRoutes(r)
 	p.environmentRoutes(r)
+	p.storageRoutes(r)
 	p.allowlistRoutes(r)
 	p.managedRoutes(r)
 	p.dpeRoutes(r)

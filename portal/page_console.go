@@ -14,6 +14,9 @@ import (
 
 func (p *Portal) consolePages(r *router) {
 	r.page(http.MethodGet, "/environments/:env/dpm", needUser, p.showDPM)
+	r.page(http.MethodGet, "/environments/:env/storage", needManage, p.showBuckets)
+	r.page(http.MethodGet, "/environments/:env/storage/:bucket", needManage, p.showObjects)
+	r.page(http.MethodGet, "/environments/:env/storage/:bucket/object", needSecrets, p.downloadObject)
 }
 
 // consoleJobs is how many jobs the DPM Admin Console shows.

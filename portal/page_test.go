@@ -18,7 +18,7 @@ func allPages(env sim.EnvironmentID, l sim.Label) []string {
 	d := e + "/dpes/" + string(l)
 	return []string{
 		"/environments", "/environments/new", "/audit", "/audit?environment=" + string(env), "/account", "/room", "/room/cluster", "/room/cluster/dpe/finance-0", "/room/timeline", "/room/controls",
-		"/room/why?subject=dpe/" + string(l), "/room/why", "/sign-in", e + "/overview", e + "/services", e + "/settings", e + "/jobs", e + "/jobs?state=RUNNING", e + "/dpm", e + "/delete", e + "/dpes/new", e + "/allowlist",
+		"/room/why?subject=dpe/" + string(l), "/room/why", "/sign-in", e + "/overview", e + "/services", e + "/settings", e + "/jobs", e + "/jobs?state=RUNNING", e + "/dpm", e + "/storage", e + "/storage/sample-data", e + "/delete", e + "/dpes/new", e + "/allowlist",
 		d + "/installation", d + "/upgrade", d + "/edit", d + "/remove",
 	}
 }
@@ -63,6 +63,7 @@ func pageSUT(t *testing.T) (*sut, api.Environment, api.DPE) {
 	must(s.UpgradeEnvironment(ctx, e.ID, "15.3.0"))(t)
 	must(s.Arm(ctx, api.Fault{Name: "slow", Point: "dpm.connect", Delay: "1h", Environment: e.ID}))(t)
 	must(s.SubmitJob(ctx, e.ID, api.JobSpec{Bucket: "sample-data", Key: "movies.csv"}))(t)
+	s.cloud.put("sample-data", "movies.csv", "a,b\n")
 	return s, e, d
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -36,6 +37,12 @@ type Cloud interface {
 	Job(ctx context.Context, env sim.EnvironmentID, id sim.JobID) (api.Job, error)
 	// Jobs lists jobs, newest first. It returns NotFound if there is no job to list those before.
 	Jobs(ctx context.Context, env sim.EnvironmentID, f api.JobFilter) ([]api.Job, error)
+	// Buckets lists the buckets of the environment's object storage by name.
+	Buckets(ctx context.Context, env sim.EnvironmentID) ([]api.Bucket, error)
+	// Objects lists objects in the order of their keys. It returns NotFound if there is no such bucket.
+	Objects(ctx context.Context, env sim.EnvironmentID, bucket string, f api.ObjectFilter) ([]api.StoredObject, error)
+	// OpenObject opens an object for reading, or gives NotFound; the caller closes it.
+	OpenObject(ctx context.Context, env sim.EnvironmentID, bucket, key string) (api.StoredObject, io.ReadSeekCloser, error)
 	// Residue lists what installations have left on every side, without secrets.
 	Residue(ctx context.Context, f residue.Filter) ([]residue.Entry, error)
 	// Ready tells how each part of the simulator is.

@@ -37,3 +37,39 @@ type DPMPage struct {
 
 // DPM renders the DPM Admin Console.
 func DPM(p DPMPage) ([]byte, error) { return render("dpm", "layout", p) }
+
+// StoragePage is the console of an environment's object storage.
+type StoragePage struct {
+	Frame
+	Address     string
+	Buckets     []Bucket
+	Unavailable string // why Buckets is not known; empty: it is
+}
+
+// Bucket is a bucket in the list.
+type Bucket struct {
+	Name, Path string
+	Created    time.Time
+}
+
+// Storage renders the storage console.
+func Storage(p StoragePage) ([]byte, error) { return render("storage", "layout", p) }
+
+// BucketPage is a page of a bucket's objects.
+type BucketPage struct {
+	Frame
+	Name        string
+	Objects     []StoredObject
+	Unavailable string // why Objects is not known; empty: it is
+	More        string // path of the next page; empty: there is none
+	First       string // path of the first page; empty: this is it
+}
+
+// StoredObject is an object in the list. Path is of its download.
+type StoredObject struct {
+	Key, Path, Size, Type string
+	Modified              time.Time
+}
+
+// BucketOf renders a page of a bucket's objects.
+func BucketOf(p BucketPage) ([]byte, error) { return render("bucket", "layout", p) }
