@@ -3,6 +3,7 @@ package portal
 import (
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -51,11 +52,30 @@ func (p *Portal) showOverview(c echo.Context) error {
 		if x.Part != sim.PartPortal || x.Environment != env || x.Time.Before(e.Created) || !p.sees(ctx, who, x) {
 			continue
 		}
-		if view.Events = append(view.Events, eventView(x)); len(view.Events) == lastEvents {
+		view.Events = append(view.Events, ui.Event{Time: x.Time, DPE: string(x.DPE), What: x.What, Detail: happened(x)})
+		if len(view.Events) == lastEvents {
 			break
 		}
 	}
 	return page(c, http.StatusOK)(ui.Overview(view))
+}
+
+// happened tells of an event of the portal what people want to know of it first.
+func happened(e sim.Event) string {
+	d := e.Detail
+	var out []string
+	switch e.What {
+	case dpeStatusChanged:
+		out = append(out, d["message"], d["replicas"], d["failure"])
+	case environmentUpgraded:
+		out = append(out, "from "+d["from"]+" to "+d["to"])
+	case dpeAdded, dpeEdited:
+		out = append(out, "replicas "+d["replicas"], "revision "+d["revision"])
+	}
+	if by := d["by"]; by != "" {
+		out = append(out, "by "+by)
+	}
+	return strings.Join(slices.DeleteFunc(out, func(s string) bool { return s == "" }), " · ")
 }
 
 // nextStep tells what a person may want to do next in an environment.
