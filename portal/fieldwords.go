@@ -157,7 +157,7 @@ func fieldWords() map[string]string {
 		"Status.UpgradeRequired":                "what runs (or ran last) is older than the platform works with",
 		"Step.Text":                             "\"pod unschedulable: 0/3 nodes are available: 3 Insufficient memory. (pod=edge-eu-…)\"",
 		"StoredObject.ETag":                     "of S3, without quotes",
-		"Thing.By":                              "what created it: a person's client, or what happened in the portal",
+		"Thing.By":                              "what created it: a person's act or client, or what happened in the portal",
 		"Thing.Cause":                           "Seq of that event; 0: unknown, or of an earlier run",
 		"Thing.Count":                           "how many it stands for; 0: one",
 		"Thing.Created":                         "zero: unknown",

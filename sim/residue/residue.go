@@ -54,7 +54,7 @@ type Thing struct {
 	ID      string    `json:"id"`   // tells it from another of the same name at another time: a UID; may be empty
 	Owner             // of things in the cluster only DPE, which is the Helm release
 	Created time.Time `json:"created"`         // zero: unknown
-	By      string    `json:"by,omitempty"`    // what created it: a person's client, or what happened in the portal
+	By      string    `json:"by,omitempty"`    // what created it: a person's act or client, or what happened in the portal
 	Cause   uint64    `json:"cause,omitempty"` // Seq of that event; 0: unknown, or of an earlier run
 	Count   int       `json:"count,omitempty"` // how many it stands for; 0: one
 

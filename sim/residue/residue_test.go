@@ -132,6 +132,49 @@ func TestClasses(t *testing.T) {
 	}
 }
 
+// Whatever side an installation is planted a leak on, that is found, and says what made it.
+func TestALeakOfEachSideIsFound(t *testing.T) {
+	t.Parallel()
+	const removed, uninstalled = "the DPE was removed in the portal", "its Helm release was uninstalled"
+	wide := residue.Thing{Side: residue.SideCluster, Kind: "ClusterRole", Name: "edge", Namespace: "dpe", Owner: residue.Owner{DPE: "edge"}}
+	volume := wide
+	volume.Kind, volume.Name = "PersistentVolume", "pvc-1"
+	for _, tc := range []struct {
+		leak   residue.Thing
+		reason string
+	}{
+		{thing(residue.SidePortal, residue.KindRevision, "edge r1", edge), removed},
+		{thing(residue.SideDPM, residue.KindKey, "k", edge), removed},
+		{thing(residue.SideDPM, residue.KindStream, "edge-1", edge), removed},
+		{thing(residue.SideDPM, residue.KindLease, "j-1", edge), removed},
+		{thing(residue.SideStorage, residue.KindCredential, "k1", edge), removed},
+		{thing(residue.SideRegistry, residue.KindToken, "acme.edge", edge), removed},
+		{thing(residue.SideStorage, residue.KindBucket, "results", residue.Owner{Environment: "gone"}), "environment gone was deleted"},
+		{thing(residue.SideStorage, residue.KindResults, "results of edge", residue.Owner{Environment: "gone", DPE: "edge"}), "environment gone was deleted"},
+		{helm(), "the DPE was removed in the portal, its Helm release is still installed"},
+		{object("Secret", "edge", "edge"), uninstalled},
+		{object("Deployment", "edge", "edge"), uninstalled},
+		{object("Pod", "edge-1", "edge"), uninstalled},
+		{object("PersistentVolumeClaim", "edge-1-scratch", "edge"), uninstalled},
+		{volume, uninstalled},
+		{wide, uninstalled},
+	} {
+		tc.leak.By, tc.leak.Cause = "somebody", 7
+		if tc.leak.Side == residue.SideCluster {
+			tc.leak.Environment = "" // a cluster knows labels alone
+		}
+		got := slices.DeleteFunc(residue.Classify([]residue.Thing{environment(), tc.leak}, []residue.Thing{row(), object(residue.KindRelease, "edge", "edge")}), func(e residue.Entry) bool {
+			return e.Kind == residue.KindEnvironment
+		})
+		if len(got) != 1 || got[0].Class != residue.Leaked || got[0].Reason != tc.reason || got[0].By != "somebody" || got[0].Cause != 7 {
+			t.Errorf("%s %s is found as %+v, want it leaked: %s", tc.leak.Side, tc.leak.Kind, got, tc.reason)
+		}
+		if tc.leak.Environment == "" && got[0].Environment != "acme" {
+			t.Errorf("%s is of environment %q", tc.leak.Kind, got[0].Environment)
+		}
+	}
+}
+
 // Whatever there is: the order of things does not matter; nothing that is alive leaks; nothing that a removed DPE could
 // still use with a service of the cloud is passed over; and what nobody installed is never called leaked.
 func TestTheClassifierKeepsItsPromises(t *testing.T) {
