@@ -122,9 +122,12 @@ func furnish(t *testing.T, s *simtest.Sim) []string {
 	if _, err := s.API.Arm(ctx, api.Fault{Name: "slow storage", Point: "objstore.get", Delay: "200ms"}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := s.API.ScaleManaged(ctx, env.ID, 1); err != nil {
+		t.Fatal(err)
+	}
 	e, d := "/environments/acme-production", "/environments/acme-production/dpes/finance-warehouse"
 	return []string{
-		"/environments", "/environments/new", "/audit", "/account", e + "/overview", e + "/services", e + "/dpm", e + "/storage", e + "/storage/sample-data", e + "/settings", e + "/jobs", e + "/delete", e + "/dpes/new", e + "/allowlist",
+		"/environments", "/environments/new", "/audit", "/account", e + "/overview", e + "/services", e + "/dpm", e + "/storage", e + "/storage/sample-data", e + "/settings", e + "/jobs", e + "/delete", e + "/dpes/new", e + "/allowlist", e + "/compliance", e + "/upgrade",
 		d + "/installation", d + "/upgrade", d + "/edit", d + "/remove",
 		"/room", "/room/cluster", "/room/timeline", "/room/controls", "/room/why?subject=dpe/finance-warehouse", "/nothing",
 	}

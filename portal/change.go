@@ -24,6 +24,7 @@ const (
 	tokenRotated        = "registry token rotated"
 	dpeRemoved          = "dpe removed"
 	dpeStatusChanged    = "dpe status changed"
+	complianceChanged   = "compliance changed"
 )
 
 // change runs commit, tells of it, and wakes the reader of intents. The event is the cause of what the reader does. The

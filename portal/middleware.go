@@ -36,6 +36,7 @@ func newRouter(p *Portal) *router {
 	p.environmentRoutes(r)
 	p.storageRoutes(r)
 	p.allowlistRoutes(r)
+	p.complianceRoutes(r)
 	p.managedRoutes(r)
 	p.dpeRoutes(r)
 	p.jobRoutes(r)

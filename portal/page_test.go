@@ -18,7 +18,7 @@ func allPages(env sim.EnvironmentID, l sim.Label) []string {
 	d := e + "/dpes/" + string(l)
 	return []string{
 		"/environments", "/environments/new", "/audit", "/audit?environment=" + string(env), "/account", "/room", "/room/cluster", "/room/cluster/dpe/finance-0", "/room/timeline", "/room/controls",
-		"/room/why?subject=dpe/" + string(l), "/room/why", "/sign-in", e + "/overview", e + "/services", e + "/settings", e + "/jobs", e + "/jobs?state=RUNNING", e + "/dpm", e + "/storage", e + "/storage/sample-data", e + "/delete", e + "/dpes/new", e + "/allowlist",
+		"/room/why?subject=dpe/" + string(l), "/room/why", "/sign-in", e + "/overview", e + "/services", e + "/settings", e + "/jobs", e + "/jobs?state=RUNNING", e + "/dpm", e + "/storage", e + "/storage/sample-data", e + "/delete", e + "/dpes/new", e + "/allowlist", e + "/compliance",
 		d + "/installation", d + "/upgrade", d + "/edit", d + "/remove",
 	}
 }
@@ -158,6 +158,7 @@ func TestPagesSayTheProductsWords(t *testing.T) {
 		"/environments/" + string(e.ID) + "/dpes/" + string(d.Label) + "/upgrade": {"Upgrade steps", "helm upgrade --install", "values.yaml", "--version 15.3.0"},
 		"/environments/" + string(e.ID) + "/dpes/new":                             {"Name", "Drivers", "Replicas", "Continue"},
 		"/environments/" + string(e.ID) + "/jobs":                                 {"movies.csv", "ENQUEUED", "no DPE is connected"},
+		"/environments/" + string(e.ID) + "/compliance":                           {"Export CSV", "10 replicas are licensed, 2 specified and 1 connected"},
 		"/room":                              {"Simulated Ataccama cloud", "1 engine connected", "finance-more-a to DPM", "203.0.113.10:40001", "broken on purpose: slow"},
 		"/room/cluster":                      {"dpesim-node-1", "1200m of 3860m", "ImagePullBackOff", "Back-off pulling image", "dpesim kubectl get pods -A"},
 		"/room/cluster/dpe/finance-0":        {"hello from the pod", "dpesim kubectl logs finance-0 -n dpe -f"},

@@ -66,7 +66,7 @@ func (w *watcher) gather(ctx context.Context, sub *event.Subscription) (causes m
 
 // matters tells whether e may change a status.
 func matters(e sim.Event) bool {
-	return e.Environment != "" && (e.Part == sim.PartDPM || e.Part == sim.PartEdge || e.Part == sim.PartPortal && e.What != dpeStatusChanged)
+	return e.Environment != "" && (e.Part == sim.PartDPM || e.Part == sim.PartEdge || e.Part == sim.PartPortal && e.What != dpeStatusChanged && e.What != complianceChanged)
 }
 
 // watcher is the state of [Portal.watch].
@@ -109,11 +109,26 @@ func (w *watcher) environment(ctx context.Context, env sim.EnvironmentID, cause 
 			cause = x.Seq
 		}
 	}
+	if err := w.compliance(ctx, env, len(engines), cause); err != nil {
+		w.failed(ctx, fmt.Errorf("record the compliance of environment %s: %w", env, err))
+	}
 	for _, d := range rows {
 		if err := w.dpe(ctx, e, d, engines, cause); err != nil {
 			w.failed(ctx, err)
 		}
 	}
+}
+
+// compliance records how many replicas are connected, and tells when that came to be more than is licensed, or no more so.
+func (w *watcher) compliance(ctx context.Context, env sim.EnvironmentID, connected int, cause uint64) error {
+	now, was, err := w.p.store.Sample(ctx, env, connected)
+	if err != nil || now.Compliant == was.Compliant {
+		return err
+	}
+	w.p.publish(ctx, cause, sim.Event{Environment: env, What: complianceChanged, Detail: map[string]string{
+		"licensed": strconv.Itoa(now.Licensed), "connected": strconv.Itoa(now.Connected), "compliant": strconv.FormatBool(now.Compliant),
+	}})
+	return nil
 }
 
 // dpe looks at one DPE.
