@@ -408,7 +408,7 @@ func TestSelfManagedFromProfessionalUp(t *testing.T) {
 func TestContractOfAnEnvironmentLimitsIt(t *testing.T) {
 	t.Parallel()
 	s, ctx := start(t), t.Context()
-	e := s.environment(t, api.EnvironmentSpec{Name: "Small", EnginesAllowed: 1, ReplicasAllowed: 2, StandardSizing: true})
+	e := s.environment(t, api.EnvironmentSpec{Name: "Small", EnginesAllowed: 1, ReplicasAllowed: 2})
 	if e.Contract != (api.EnvironmentContract{Engines: 1, Replicas: 2}) || e.Owner != "tess" || e.Organisation != "acme" {
 		t.Errorf("created %+v", e)
 	}

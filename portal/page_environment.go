@@ -1,6 +1,8 @@
 package portal
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -65,7 +67,12 @@ func (p *Portal) submitEnvironment(c echo.Context) error {
 	s := api.EnvironmentSpec{
 		Name: c.FormValue("name"), Cloud: cloud, Region: region, Release: sim.Release(c.FormValue("release")), Tier: sim.Tier(c.FormValue("tier")),
 	}
-	e, err := p.createEnvironment(c.Request().Context(), s)
+	s.Offering = api.Offering(c.FormValue("offering"))
+	err := errors.Join(whole(c.FormValue("engines"), &s.EnginesAllowed), whole(c.FormValue("replicas"), &s.ReplicasAllowed))
+	var e api.Environment
+	if err == nil {
+		e, err = p.createEnvironment(c.Request().Context(), s)
+	}
 	if err != nil {
 		return p.newEnvironment(c, s, err)
 	}
@@ -82,7 +89,9 @@ func (p *Portal) newEnvironment(c echo.Context, s api.EnvironmentSpec, wrong err
 	if err != nil {
 		return err
 	}
-	view := ui.NewEnvironmentPage{Frame: f, Name: s.Name}
+	view := ui.NewEnvironmentPage{Frame: f, Name: s.Name, Engines: c.FormValue("engines"), Replicas: c.FormValue("replicas")}
+	chosen := cmp.Or(s.Offering, api.OfferingEnterprise)
+	view.Offerings = options(api.Offerings(), asIs, func(o api.Offering) bool { return o == chosen })
 	for _, l := range api.Locations() {
 		view.Locations = append(view.Locations, ui.Option{Value: l.Cloud + "/" + l.Region, Text: l.Cloud + " / " + l.Region, Chosen: l.Cloud == s.Cloud && l.Region == s.Region})
 	}

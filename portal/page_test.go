@@ -178,7 +178,7 @@ func TestPagesSayTheProductsWords(t *testing.T) {
 func TestWholeWayWorksWithoutScripts(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	got := s.post(t, "/environments", url.Values{"name": {"Prod"}, "location": {"aws/eu-central-1"}, "release": {"15.1.0"}, "tier": {"L"}})
+	got := s.post(t, "/environments", url.Values{"name": {"Prod"}, "location": {"aws/eu-central-1"}, "release": {"15.1.0"}, "tier": {"L"}, "offering": {"professional"}, "engines": {"3"}})
 	if got.code != http.StatusSeeOther || got.header.Get("Location") != "/environments/prod/settings" {
 		t.Fatalf("Create environment: %d %v", got.code, got.header)
 	}
@@ -189,6 +189,9 @@ func TestWholeWayWorksWithoutScripts(t *testing.T) {
 		t.Errorf("Add DPE during the creation: %d", got.code)
 	}
 	s.reconcile(t)
+	if e := must(s.Environment(t.Context(), "prod"))(t); e.Offering != api.OfferingProfessional || e.Contract != (api.EnvironmentContract{Engines: 3, Replicas: 10}) {
+		t.Errorf("created %+v", e)
+	}
 	got = s.post(t, "/environments/prod/dpes", url.Values{"name": {"Finance"}, "replicas": {"2"}, "driver": {"s3", "oracle"}})
 	if got.code != http.StatusSeeOther || got.header.Get("Location") != "/environments/prod/dpes/finance/installation" {
 		t.Fatalf("Add DPE: %d %s", got.code, got.body)
@@ -233,14 +236,15 @@ func TestWrongFormsComeBackWithWhatWasTyped(t *testing.T) {
 		code  int
 		words []string
 	}{
-		"environment without letters": {"/environments", url.Values{"name": {"???"}}, 400, []string{`role="alert"`, `value="???"`}},
-		"DPE with a used label":       {base + "/dpes", url.Values{"name": {"finance more"}, "replicas": {"1"}}, 409, []string{"unique in its environment", `value="finance more"`}},
-		"too many replicas":           {base + "/dpes", url.Values{"name": {"HR"}, "replicas": {"9"}}, 422, []string{"licence allows 10", "finance-more 2"}},
-		"replicas in words":           {base + "/dpes", url.Values{"name": {"HR"}, "replicas": {"two"}}, 400, []string{"whole number"}},
-		"edit of an old revision":     {base + "/dpes/" + string(d.Label) + "/edit", url.Values{"revision": {"1"}, "replicas": {"3"}}, 409, []string{"changed meanwhile", `name="revision" value="2"`}},
-		"job without a key":           {base + "/jobs", url.Values{"bucket": {"b"}}, 400, []string{"what to read", `value="b"`}},
-		"upgrade to the same":         {base + "/upgrade", url.Values{"release": {"15.3.0"}}, 400, []string{"it has release 15.3.0"}},
-		"deletion not confirmed":      {base + "/delete", url.Values{"confirm": {"x"}}, 400, []string{"nothing was done"}},
+		"environment with engines in words": {"/environments", url.Values{"name": {"a"}, "engines": {"two"}}, 400, []string{"no whole number", `value="two"`}},
+		"environment without letters":       {"/environments", url.Values{"name": {"???"}}, 400, []string{`role="alert"`, `value="???"`}},
+		"DPE with a used label":             {base + "/dpes", url.Values{"name": {"finance more"}, "replicas": {"1"}}, 409, []string{"unique in its environment", `value="finance more"`}},
+		"too many replicas":                 {base + "/dpes", url.Values{"name": {"HR"}, "replicas": {"9"}}, 422, []string{"licence allows 10", "finance-more 2"}},
+		"replicas in words":                 {base + "/dpes", url.Values{"name": {"HR"}, "replicas": {"two"}}, 400, []string{"whole number"}},
+		"edit of an old revision":           {base + "/dpes/" + string(d.Label) + "/edit", url.Values{"revision": {"1"}, "replicas": {"3"}}, 409, []string{"changed meanwhile", `name="revision" value="2"`}},
+		"job without a key":                 {base + "/jobs", url.Values{"bucket": {"b"}}, 400, []string{"what to read", `value="b"`}},
+		"upgrade to the same":               {base + "/upgrade", url.Values{"release": {"15.3.0"}}, 400, []string{"it has release 15.3.0"}},
+		"deletion not confirmed":            {base + "/delete", url.Values{"confirm": {"x"}}, 400, []string{"nothing was done"}},
 	} {
 		got := s.post(t, c.path, c.form)
 		if got.code != c.code {

@@ -255,7 +255,7 @@ func whole(s string, to *int) error {
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil {
-		return sim.Errorf(sim.Invalid, "%.20q is no whole number", s).WithHelp("skip and times count calls from 0")
+		return sim.Errorf(sim.Invalid, "%.20q is no whole number", s).WithHelp("give a number of digits alone")
 	}
 	*to = n
 	return nil

@@ -77,6 +77,8 @@ type NewEnvironmentPage struct {
 	Frame
 	Name                       string
 	Locations, Releases, Tiers []Option
+	Offerings                  []Option
+	Engines, Replicas          string // that contract and licence allow, as they were typed; empty: as the organisation has it
 }
 
 // NewEnvironment renders the form of Create environment.

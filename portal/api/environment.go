@@ -45,7 +45,6 @@ type EnvironmentSpec struct {
 	Offering        Offering `json:"offering,omitempty"`         // default: enterprise
 	EnginesAllowed  int      `json:"engines_allowed,omitempty"`  // contract; default: the organisation's
 	ReplicasAllowed int      `json:"replicas_allowed,omitempty"` // licence; default: the organisation's
-	StandardSizing  bool     `json:"standard_sizing,omitempty"`  // the contract allows no exceptional sizing
 	Organisation    string   `json:"organisation,omitempty"`     // default: the user's; another one for the trainer only
 }
 
@@ -72,9 +71,8 @@ func (o Offering) SelfManaged() bool { return o != OfferingStandard }
 
 // EnvironmentContract is what contract and licence allow one environment.
 type EnvironmentContract struct {
-	Engines           int  `json:"engines"`            // self-managed DPEs
-	Replicas          int  `json:"replicas"`           // of self-managed and Ataccama-managed DPEs together
-	ExceptionalSizing bool `json:"exceptional_sizing"` // sizing may be overridden (seed, "Sizing and resource requirements")
+	Engines  int `json:"engines"`  // self-managed DPEs
+	Replicas int `json:"replicas"` // of self-managed and Ataccama-managed DPEs together
 }
 
 // Environment is one platform environment.

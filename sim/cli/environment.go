@@ -35,6 +35,10 @@ func newEnvironmentCreateCommand(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&spec.Region, "region", "", "region of that cloud (default: the cloud's region)")
 	cmd.Flags().StringVar((*string)(&spec.Release), "release", "", "platform release (default: the newest)")
 	cmd.Flags().StringVar((*string)(&spec.Tier), "tier", "", "sizing tier: S, M or L (default: S)")
+	cmd.Flags().StringVar((*string)(&spec.Offering), "offering", "", "offering tier: standard, professional, enterprise or universal (default: enterprise)")
+	cmd.Flags().IntVar(&spec.EnginesAllowed, "engines-allowed", 0, "self-managed DPEs that the contract allows (default: the organisation's)")
+	cmd.Flags().IntVar(&spec.ReplicasAllowed, "replicas-allowed", 0, "replicas that the licence allows (default: the organisation's)")
+	cmd.Flags().StringVar(&spec.Organisation, "organisation", "", "whose it is (default: one's own)")
 	wait.add(cmd)
 	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
 		spec.Name = args[0]

@@ -25,7 +25,6 @@ ALTER TABLE environment ADD COLUMN owner TEXT NOT NULL DEFAULT 'ada'; -- user
 ALTER TABLE environment ADD COLUMN offering TEXT NOT NULL DEFAULT 'enterprise';
 ALTER TABLE environment ADD COLUMN engines_allowed INTEGER NOT NULL DEFAULT 5;    -- contract
 ALTER TABLE environment ADD COLUMN replicas_allowed INTEGER NOT NULL DEFAULT 10;  -- licence
-ALTER TABLE environment ADD COLUMN exceptional_sizing INTEGER NOT NULL DEFAULT 1; -- contract: 1 allowed
 CREATE INDEX environment_organisation ON environment (organisation);
 
 CREATE TABLE user (
