@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -67,8 +68,7 @@ func (p *Portal) showCompliance(c echo.Context) error {
 	}
 	view := ui.CompliancePage{Frame: f, Older: len(samples) > maxShownSamples}
 	samples = samples[max(0, len(samples)-maxShownSamples):]
-	for i := len(samples) - 1; i >= 0; i-- {
-		s := samples[i]
+	for _, s := range slices.Backward(samples) {
 		view.Samples = append(view.Samples, ui.ComplianceSample(s))
 	}
 	view.Chart = complianceChart(samples, p.opts.Clock.Now())
