@@ -50,27 +50,21 @@ func (r *router) page(method, path string, n need, h echo.HandlerFunc) {
 	r.e.Add(method, path, r.p.guard(n, h))
 }
 
-// guard lets h answer only who may.
+// guard lets h answer only who may. What needs nothing asks nobody who they are: health and assets read no session.
 func (p *Portal) guard(n need, h echo.HandlerFunc) echo.HandlerFunc {
+	if n == needNothing {
+		return h
+	}
 	return func(c echo.Context) error {
 		who, err := p.authenticate(c)
 		if err != nil {
 			return err
 		}
 		if who == nil {
-			if n == needNothing {
-				return h(c)
-			}
 			return askWho(c)
 		}
-		ctx := withIdentity(c.Request().Context(), *who, store.Actor{
-			User: who.ID, Organisation: who.Organisation, Via: who.Via,
-			Source: c.Request().RemoteAddr, Request: c.Response().Header().Get(echo.HeaderXRequestID),
-		})
+		ctx := withIdentity(c, *who)
 		c.SetRequest(c.Request().WithContext(ctx))
-		if n == needNothing {
-			return h(c)
-		}
 		if err := who.checkScope(n, c.Request().Method); err != nil {
 			return err
 		}
@@ -116,7 +110,7 @@ func (p *Portal) admit(ctx context.Context, who identity, n need, env sim.Enviro
 	case needSecrets, needManage:
 		may, allowed = who.administers() || own, "the environment's owner and organisation admins"
 	case needCreate:
-		may, allowed = who.administers() || who.Role == api.RoleOwner, "organisation admins and environment owners"
+		may, allowed = who.creates(), "organisation admins and environment owners"
 	case needAdmin:
 		may, allowed = who.administers(), "organisation admins"
 	case needTrainer:
@@ -146,6 +140,9 @@ func (who identity) scope() string {
 
 func (who identity) administers() bool { return who.Trainer || who.Role == api.RoleAdmin }
 
+// creates tells whether who may create environments.
+func (who identity) creates() bool { return who.administers() || who.Role == api.RoleOwner }
+
 // manages tells whether who may change an environment of that owner.
 func (who identity) manages(e api.Environment) bool { return who.administers() || e.Owner == who.ID }
 
@@ -168,8 +165,13 @@ func (who identity) checkScope(n need, method string) error {
 
 type identityKey struct{}
 
-func withIdentity(ctx context.Context, who identity, a store.Actor) context.Context {
-	return store.WithActor(context.WithValue(ctx, identityKey{}, who), a)
+// withIdentity gives the context of a request that who makes: its changes are who's in the audit log.
+func withIdentity(c echo.Context, who identity) context.Context {
+	ctx := context.WithValue(c.Request().Context(), identityKey{}, who)
+	return store.WithActor(ctx, store.Actor{
+		User: who.ID, Organisation: who.Organisation, Via: who.Via,
+		Source: c.Request().RemoteAddr, Request: c.Response().Header().Get(echo.HeaderXRequestID),
+	})
 }
 
 // identityOf gives who the request is made by; the zero identity sees and may nothing.

@@ -53,7 +53,7 @@ func (p *Portal) frame(ctx context.Context, title string) (ui.Frame, error) {
 	who := identityOf(ctx)
 	f.Organisation, f.User, f.Role, f.Trainer = o.Name, who.Name, roleWords(who.User), who.Trainer
 	f.Administers = who.administers()
-	f.Creates = who.administers() || who.Role == api.RoleOwner
+	f.Creates = who.creates()
 	return f, nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -103,8 +102,7 @@ func (p *Portal) showPerimeter(c echo.Context) error {
 	view := ui.PerimeterPage{Frame: f, Picture: picture.Draw(facts)}
 	for _, x := range facts.Connections {
 		view.Connections = append(view.Connections, ui.Wire{
-			Host: x.Host, Source: x.Source, Who: who[x.Source], In: picture.Bytes(x.In), Out: picture.Bytes(x.Out), Opened: x.Opened,
-			Active: facts.Now.Sub(x.Active) < 2*time.Second,
+			Host: x.Host, Source: x.Source, Who: who[x.Source], In: picture.Bytes(x.In), Out: picture.Bytes(x.Out),
 		})
 	}
 	for _, e := range facts.Events {
@@ -248,7 +246,8 @@ func (p *Portal) showLog(c echo.Context) error {
 	return page(c, code)(ui.Log(view))
 }
 
-// record notes in the audit log what was done to the simulator.
-func (p *Portal) record(ctx context.Context, action string, detail map[string]string) error {
-	return p.store.Record(ctx, store.Act{Action: action, Detail: detail})
+// tell tells what was done to the simulator: on the bus, and in the audit log.
+func (p *Portal) tell(ctx context.Context, e sim.Event) error {
+	p.publish(ctx, 0, e)
+	return p.store.Record(ctx, store.Act{Action: e.What, Detail: e.Detail})
 }

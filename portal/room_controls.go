@@ -89,8 +89,7 @@ func (p *Portal) moveClock(ctx context.Context, m api.ClockMove) error {
 		return fmt.Errorf("move the clock: %w", err)
 	}
 	how["now"] = k.Now().Format(time.RFC3339)
-	p.publish(ctx, 0, sim.Event{What: clockMoved, Detail: how})
-	return p.record(ctx, clockMoved, how)
+	return p.tell(ctx, sim.Event{What: clockMoved, Detail: how})
 }
 
 // The years that the clock can stand at: certificates, tokens and JSON can name them all.
@@ -172,16 +171,14 @@ func (p *Portal) arm(ctx context.Context, f api.Fault) error {
 	if err := p.opts.Faults.Arm(g); err != nil {
 		return err
 	}
-	p.publish(ctx, 0, sim.Event{Environment: f.Environment, DPE: f.DPE, What: faultArmed, Detail: map[string]string{"fault": f.Name, "point": f.Point}})
-	return p.record(ctx, faultArmed, map[string]string{"fault": f.Name, "point": f.Point})
+	return p.tell(ctx, sim.Event{Environment: f.Environment, DPE: f.DPE, What: faultArmed, Detail: map[string]string{"fault": f.Name, "point": f.Point}})
 }
 
 func (p *Portal) disarm(ctx context.Context, name string) error {
 	if err := p.opts.Faults.Disarm(name); err != nil {
 		return err
 	}
-	p.publish(ctx, 0, sim.Event{What: faultDisarmed, Detail: map[string]string{"fault": name}})
-	return p.record(ctx, faultDisarmed, map[string]string{"fault": name})
+	return p.tell(ctx, sim.Event{What: faultDisarmed, Detail: map[string]string{"fault": name}})
 }
 
 // showControls handles GET /room/controls.

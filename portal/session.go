@@ -24,6 +24,9 @@ const (
 	sessionNoted = time.Minute
 )
 
+// viaSession is how the audit log calls a browser that is signed in.
+const viaSession = "session"
+
 // digest is how cookies and API tokens are stored and looked up. They are random and long, so that a plain SHA-256 tells
 // nothing of them and its place in an index nothing by its timing.
 func digest(secret string) string {
@@ -54,7 +57,7 @@ func (p *Portal) authenticate(c echo.Context) (*identity, error) {
 			return nil, err
 		}
 	}
-	return &identity{api.Identity{User: u.User, Via: "session", Scopes: api.Scopes()}}, nil
+	return &identity{api.Identity{User: u.User, Via: viaSession, Scopes: api.Scopes()}}, nil
 }
 
 // byToken reads an Authorization header.
@@ -99,9 +102,7 @@ func (p *Portal) cookieName() string {
 // signIn begins a new session for u in the browser that asks, and ends the one that it had: a cookie that somebody planted
 // is never one that is signed in.
 func (p *Portal) signIn(c echo.Context, u store.User) error {
-	ctx := withIdentity(c.Request().Context(), identity{api.Identity{User: u.User}}, store.Actor{
-		User: u.ID, Organisation: u.Organisation, Via: "session", Source: c.Request().RemoteAddr, Request: c.Response().Header().Get(echo.HeaderXRequestID),
-	})
+	ctx := withIdentity(c, identity{api.Identity{User: u.User, Via: viaSession}})
 	if old, err := c.Cookie(p.cookieName()); err == nil {
 		if err := p.store.SignOut(ctx, digest(old.Value)); err != nil {
 			return err
@@ -147,9 +148,6 @@ func hashPassword(s sim.Secret) (string, error) {
 	return string(b), err
 }
 
-// nobodysHash takes as long to compare with as a real one, so that timing does not tell which users exist.
-const nobodysHash = "$2a$10$2io9A20oRgNgrrb1W4O.zegqE1tQCJhau0FO85rZVTm50EoqMveQC"
-
 // byPassword gives the user who signs in with a password. Who is unknown and what is wrong are told in the same words.
 func (p *Portal) byPassword(c echo.Context, id string, password sim.Secret) (store.User, error) {
 	u, err := p.store.User(c.Request().Context(), id)
@@ -159,7 +157,7 @@ func (p *Portal) byPassword(c echo.Context, id string, password sim.Secret) (sto
 	}
 	hash := u.Password
 	if unknown {
-		hash = nobodysHash
+		hash = store.DemoHash // any: comparing takes as long, so that timing does not tell which users exist
 	}
 	if bcrypt.CompareHashAndPassword([]byte(hash), []byte(password.Reveal())) != nil || unknown {
 		return u, sim.Errorf(sim.Unauthenticated, "user and password do not fit").WithHelp("check both; demo users have the password %q", store.DemoPassword)

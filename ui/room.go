@@ -67,12 +67,10 @@ type Refused struct {
 // Wire is an open connection.
 type Wire struct {
 	Host, Source, Who, In, Out string
-	Opened                     time.Time
-	Active                     bool
 }
 
 // Endpoint is where something is to be found.
-type Endpoint struct{ ID, Name, Address, Hint string }
+type Endpoint struct{ ID, Name, Address string }
 
 // Perimeter renders the picture of what is connected.
 func Perimeter(p PerimeterPage) ([]byte, error) { return render("room-perimeter", "layout", p) }
@@ -137,7 +135,6 @@ type TimelinePage struct {
 	Text                string // that events must contain
 	Events              []Event
 	Older               string // address of what is older; empty: nothing is
-	Shown               int
 }
 
 // Event is a row of the timeline.
@@ -192,7 +189,6 @@ type Clock struct {
 type ArmedFault struct {
 	Name, Point, Environment, DPE, Delay, Error string
 	Skip, Times, Probability                    string
-	CLI                                         string
 }
 
 // FaultPoint is where something can be broken.

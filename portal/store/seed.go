@@ -19,8 +19,8 @@ const (
 // DemoPassword is what every demo user can sign in with, beside being picked.
 const DemoPassword = "rehearsal"
 
-// demoHash is bcrypt of [DemoPassword] at its default cost: hashing it at each start would take longer than the start.
-const demoHash = "$2a$10$2io9A20oRgNgrrb1W4O.zegqE1tQCJhau0FO85rZVTm50EoqMveQC"
+// DemoHash is bcrypt of [DemoPassword] at its default cost: hashing it at each start would take longer than the start.
+const DemoHash = "$2a$10$2io9A20oRgNgrrb1W4O.zegqE1tQCJhau0FO85rZVTm50EoqMveQC"
 
 // TrainerID is the user that the simulator's own command line acts for.
 const TrainerID = "tess"
@@ -54,7 +54,7 @@ func seed(ctx context.Context, tx *sqlite.Tx) error {
 	}
 	for _, u := range users {
 		u.Demo, u.Created = true, tx.Now
-		if err := insertUser(ctx, tx, User{User: u, Password: demoHash}); err != nil {
+		if err := insertUser(ctx, tx, User{User: u, Password: DemoHash}); err != nil {
 			return fmt.Errorf("write user %s: %w", u.ID, err)
 		}
 	}
