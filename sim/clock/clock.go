@@ -59,18 +59,22 @@ func (c *Clock) Now() time.Time {
 	return c.nowLocked()
 }
 
-func (c *Clock) nowLocked() time.Time {
+func (c *Clock) nowLocked() time.Time { return c.at(time.Now()) }
+
+// at gives product time when the machine's is m.
+func (c *Clock) at(m time.Time) time.Time {
 	if c.real {
-		return time.Now().UTC().Round(0)
+		return m.UTC().Round(0)
 	}
-	return c.base.Add(time.Duration(float64(time.Since(c.anchor)) * c.rate))
+	return c.base.Add(time.Duration(float64(m.Sub(c.anchor)) * c.rate))
 }
 
 // State describes the clock.
 func (c *Clock) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := State{Mode: Offset, Now: c.nowLocked(), Rate: c.rate}
+	m := time.Now()
+	s := State{Mode: Offset, Now: c.at(m), Rate: c.rate}
 	switch {
 	case c.real:
 		s.Mode = Real
@@ -80,7 +84,7 @@ func (c *Clock) State() State {
 		s.Mode = Scaled
 	}
 	if !c.real {
-		s.Offset = s.Now.Sub(time.Now().UTC().Round(0)).Round(time.Millisecond)
+		s.Offset = s.Now.Sub(m.UTC().Round(0)).Round(time.Millisecond)
 	}
 	return s
 }
@@ -95,7 +99,8 @@ func (c *Clock) Scale(rate float64) { c.setRate(max(rate, 0)) }
 func (c *Clock) setRate(rate float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.base, c.anchor, c.rate, c.real = c.nowLocked(), time.Now(), rate, false
+	m := time.Now()
+	c.base, c.anchor, c.rate, c.real = c.at(m), m, rate, false
 	c.armLocked()
 }
 
@@ -114,10 +119,11 @@ func (c *Clock) Set(ctx context.Context, t time.Time) error {
 	defer c.turn.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t.After(c.nowLocked()) {
-		return c.moveLocked(ctx, t)
+	m := time.Now()
+	if t.After(c.at(m)) {
+		return c.moveLocked(ctx, t, m)
 	}
-	c.jumpLocked(t)
+	c.jumpLocked(t, m)
 	c.armLocked()
 	return nil
 }
@@ -130,11 +136,13 @@ func (c *Clock) Advance(ctx context.Context, d time.Duration) error {
 	defer c.turn.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.moveLocked(ctx, c.nowLocked().Add(max(d, 0)))
+	m := time.Now()
+	return c.moveLocked(ctx, c.at(m).Add(max(d, 0)), m)
 }
 
-// moveLocked needs turn as well. It gives mu up while a function runs.
-func (c *Clock) moveLocked(ctx context.Context, target time.Time) error {
+// moveLocked makes the clock what it is if it jumped to target when the machine's time was m, earlier in this call: how long
+// the functions take that fall due is not taken from what was asked for. It needs turn as well, and gives mu up while a function runs.
+func (c *Clock) moveLocked(ctx context.Context, target, m time.Time) error {
 	c.moving = true
 	defer func() {
 		c.moving = false
@@ -146,12 +154,12 @@ func (c *Clock) moveLocked(ctx context.Context, target time.Time) error {
 		}
 		t := heap.Pop(&c.timers).(*Timer)
 		if t.due.After(c.nowLocked()) {
-			c.jumpLocked(t.due)
+			c.jumpLocked(t.due, time.Now())
 		}
 		c.run(t)
 	}
-	if target.After(c.nowLocked()) {
-		c.jumpLocked(target)
+	if target.After(c.at(m)) {
+		c.jumpLocked(target, m)
 	}
 	return nil
 }
@@ -163,8 +171,9 @@ func (c *Clock) run(t *Timer) {
 	t.f()
 }
 
-func (c *Clock) jumpLocked(t time.Time) {
-	c.base, c.anchor, c.real = t.UTC().Round(0), time.Now(), false
+// jumpLocked makes product time t when the machine's is m.
+func (c *Clock) jumpLocked(t, m time.Time) {
+	c.base, c.anchor, c.real = t.UTC().Round(0), m, false
 }
 
 // Timer is a function that waits for its time.

@@ -90,6 +90,22 @@ func TestTheModesFollowTheMachinesTime(t *testing.T) {
 	})
 }
 
+func TestAdvanceIsExactHoweverLongItsFunctionsTake(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := clock.New()
+		advance(t, c, 0)
+		if s := c.State(); s.Mode != clock.Real {
+			t.Errorf("no time made it %+v", s)
+		}
+		c.AfterFunc(time.Hour, func() { time.Sleep(time.Second) })
+		advance(t, c, 90*24*time.Hour)
+		if s := c.State(); s.Offset != 90*24*time.Hour || s.Mode != clock.Offset {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 func TestTimersRunByTheFlowOfTheirMode(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
