@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"time"
 
@@ -181,9 +182,14 @@ func (c cloud) shakeHands(ctx context.Context, host string) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = conn.Close() }()
 	secure := tls.Client(conn, &tls.Config{ServerName: host, RootCAs: c.ca.Pool(), Time: c.config.Clock.Now, MinVersion: tls.VersionTLS12})
-	return errors.Join(secure.HandshakeContext(ctx), conn.Close())
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return fmt.Errorf("TLS handshake: %w", err)
+	}
+	return nil
 }
 
-// handshakeTimeout bounds one readiness check, in the machine's time: all of it is in this process.
-const handshakeTimeout = time.Second
+// handshakeTimeout bounds one readiness check, in the machine's time. All of it is in this process: it takes a millisecond,
+// and on a machine that is busy with other things a second may not be enough.
+const handshakeTimeout = 10 * time.Second
