@@ -26,6 +26,7 @@ type inspector struct {
 
 	opened chan net.Conn // tunnels that clients asked for
 	done   chan struct{}
+	close  func()   // closes done
 	hosts  sync.Map // that it has opened connections to
 }
 
@@ -37,6 +38,7 @@ func startInspector(o *operator) *inspector {
 		o.tb.Fatal(err)
 	}
 	i := &inspector{ca: string(ca.PEM()), opened: make(chan net.Conn), done: make(chan struct{})}
+	i.close = sync.OnceFunc(func() { close(i.done) })
 	front := httptest.NewServer(http.HandlerFunc(i.connect))
 	i.url, i.Listener = front.URL, front.Listener
 
@@ -67,7 +69,6 @@ func startInspector(o *operator) *inspector {
 	served := make(chan error, 1)
 	go func() { served <- inside.ServeTLS(i, "", "") }()
 	o.tb.Cleanup(func() {
-		close(i.done)
 		_ = inside.Close()
 		front.Close()
 		transport.CloseIdleConnections()
@@ -108,5 +109,8 @@ func (i *inspector) Accept() (net.Conn, error) {
 	}
 }
 
-// Close leaves the front's listener to the front.
-func (i *inspector) Close() error { return nil }
+// Close ends Accept. The front's listener is left to the front.
+func (i *inspector) Close() error {
+	i.close()
+	return nil
+}
