@@ -3,9 +3,8 @@ package portal
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -27,6 +26,7 @@ func (p *Portal) pageRoutes(r *router) {
 	p.jobPages(r)
 	p.allowlistPages(r)
 	p.dpePages(r)
+	p.roomPages(r)
 }
 
 // page answers with what a function of package ui rendered.
@@ -139,11 +139,15 @@ func options[T ~string](all []T, text func(T) string, chosen func(T) bool) []ui.
 // asIs shows an id as it is.
 func asIs[T ~string](x T) string { return string(x) }
 
-// detailWords writes what an event or an entry of the audit log holds beside its name.
-func detailWords(detail map[string]string) string {
-	var out []string
-	for _, k := range slices.Sorted(maps.Keys(detail)) {
-		out = append(out, k+" "+detail[k])
+// whole reads a whole number that was typed; nothing typed is 0.
+func whole(s string, to *int) error {
+	if s == "" {
+		return nil
 	}
-	return strings.Join(out, " · ")
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return sim.Errorf(sim.Invalid, "%.20q is no whole number", s).WithHelp("give a number of digits alone")
+	}
+	*to = n
+	return nil
 }

@@ -57,6 +57,6 @@ func (p *Portal) showAudit(c echo.Context) error {
 func auditView(e api.AuditEntry) ui.AuditEntry {
 	return ui.AuditEntry{
 		Time: e.Time, User: e.User, Via: e.Via, Source: e.Source, Request: e.Request, Action: e.Action,
-		Environment: string(e.Environment), DPE: string(e.DPE), Detail: detailWords(e.Detail),
+		Environment: string(e.Environment), DPE: string(e.DPE), Detail: ui.Words(e.Detail),
 	}
 }

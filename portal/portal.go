@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/portal/room"
 	"github.com/dpesim/dpesim/portal/store"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/clock"
@@ -58,7 +59,7 @@ type Options struct {
 	Token       sim.Secret   // of who runs the simulator: good for everything, in the name of any user; empty: none
 	Hosts       []string     // names the portal answers to, beside localhost and loopback addresses; any other Host is refused
 	Cloud       Cloud
-	Simulator   Simulator
+	Simulator   room.Simulator
 	Clock       *clock.Clock
 	Bus         *event.Bus // nil: silent, and statuses are computed on demand only
 	Draw        *draw.Source
@@ -91,6 +92,7 @@ func (o Options) check() error {
 type Portal struct {
 	opts    Options
 	store   *store.DB
+	room    *room.Room
 	wall    *clock.Clock // the machine's time, for what is no part of the product: sessions
 	http    *http.Server
 	changed chan struct{} // of capacity 1: an intent may have changed
@@ -135,6 +137,7 @@ func open(ctx context.Context, o Options) (*Portal, error) {
 		return nil, err
 	}
 	p := &Portal{opts: o, store: db, wall: clock.New(), changed: make(chan struct{}, 1), causes: map[sim.EnvironmentID]uint64{}, underWay: map[request]bool{}, owners: map[sim.EnvironmentID]ownership{}}
+	p.room = &room.Room{Simulator: o.Simulator, Product: product{p}, Clock: o.Clock, Bus: o.Bus, Faults: o.Faults}
 	p.stopping, p.stop = context.WithCancel(context.Background())
 	p.signal() // whatever was wanted before the last end may not have been done
 	p.http = &http.Server{

@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/dpesim/dpesim/portal"
 	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/portal/room"
 	"github.com/dpesim/dpesim/sim"
 )
 
@@ -36,7 +36,7 @@ func (*simulator) FaultPoints() []api.FaultPoint {
 
 func (*simulator) Addresses() [][2]string { return [][2]string{{"Portal", "http://localhost:8080"}} }
 
-func (s *simulator) Cluster() (portal.Cluster, error) { return s, nil }
+func (s *simulator) Cluster() (room.Cluster, error) { return s, nil }
 
 func (*simulator) Read(context.Context) (api.Cluster, error) {
 	return api.Cluster{

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"html/template"
 	"io/fs"
+	"maps"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -54,6 +56,15 @@ var templates = sync.OnceValues(func() (map[string]*template.Template, error) {
 func stamp(t time.Time) template.HTML {
 	t = t.UTC()
 	return template.HTML(fmt.Sprintf(`<time datetime="%s">%s</time>`, t.Format(time.RFC3339Nano), t.Format("2006-01-02 15:04:05 UTC"))) //nolint:gosec // digits and fixed text
+}
+
+// Words writes names with values: what an event or an entry of the audit log holds.
+func Words(detail map[string]string) string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(detail)) {
+		out = append(out, k+" "+detail[k])
+	}
+	return strings.Join(out, " · ")
 }
 
 // address is something to copy, for the template of that name.

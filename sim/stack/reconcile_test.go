@@ -20,6 +20,7 @@ import (
 
 	"github.com/dpesim/dpesim/portal"
 	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/portal/room"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/clock"
 	"github.com/dpesim/dpesim/sim/draw"
@@ -100,7 +101,7 @@ func (absent) Engines(context.Context, sim.EnvironmentID) ([]api.Engine, error) 
 func (absent) Connections() []api.Connection { return nil }
 func (absent) FaultPoints() []api.FaultPoint { return nil }
 func (absent) Addresses() [][2]string        { return nil }
-func (absent) Cluster() (portal.Cluster, error) {
+func (absent) Cluster() (room.Cluster, error) {
 	return nil, sim.Errorf(sim.Unavailable, "there is no cluster")
 }
 

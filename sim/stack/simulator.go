@@ -1,17 +1,17 @@
 package stack
 
 import (
-	"github.com/dpesim/dpesim/portal"
 	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/portal/room"
 )
 
 // simulator is what the portal's control room sees of the simulator.
 type simulator struct{ *Stack }
 
 // Cluster gives the customer's cluster as its operator sees it.
-func (s simulator) Cluster() (portal.Cluster, error) { return s.operator() }
+func (s simulator) Cluster() (room.Cluster, error) { return s.operator() }
 
-var _ portal.Simulator = simulator{}
+var _ room.Simulator = simulator{}
 
 // Connections lists what is open through the edge.
 func (s simulator) Connections() []api.Connection {

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/dpesim/dpesim/portal/api"
-	"github.com/dpesim/dpesim/portal/internal/picture"
+	"github.com/dpesim/dpesim/portal/room/internal/picture"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/ui"
 )

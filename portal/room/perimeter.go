@@ -1,0 +1,67 @@
+package room
+
+import (
+	"context"
+	"slices"
+	"strconv"
+
+	"github.com/dpesim/dpesim/portal/room/internal/picture"
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/ui"
+)
+
+// recently is how many events the perimeter looks at.
+const recently = 400
+
+// maxTicker bounds how many of the last events the perimeter shows.
+const maxTicker = 10
+
+// Perimeter shows what is connected with what.
+func (r *Room) Perimeter(ctx context.Context) (ui.PerimeterPage, error) {
+	var view ui.PerimeterPage
+	events := r.Bus.Since(0)
+	facts := picture.Facts{
+		Now: r.Clock.Now(), Connections: r.Simulator.Connections(), Faults: r.Armed(), Events: events[max(0, len(events)-recently):],
+	}
+	all, err := r.Product.Environments(ctx)
+	if err != nil {
+		return view, err
+	}
+	who := map[string]string{}
+	for _, e := range all {
+		engines, err := r.Product.Engines(ctx, e.ID)
+		if err != nil {
+			return view, err
+		}
+		for _, x := range engines {
+			who[x.Remote] = string(x.Replica)
+		}
+		facts.Environments = append(facts.Environments, picture.Environment{Environment: e, Engines: engines})
+	}
+	view.Picture = picture.Draw(facts)
+	for _, x := range facts.Connections {
+		view.Connections = append(view.Connections, ui.Wire{
+			Host: x.Host, Source: x.Source, Who: who[x.Source], In: picture.Bytes(x.In), Out: picture.Bytes(x.Out),
+		})
+	}
+	view.Ticker = ticker(facts.Events)
+	for i, a := range r.Simulator.Addresses() {
+		view.Endpoints = append(view.Endpoints, ui.Endpoint{ID: "endpoint-" + strconv.Itoa(i), Name: a[0], Address: a[1]})
+	}
+	return view, nil
+}
+
+// ticker gives the last of what passed through the perimeter, the newest first.
+func ticker(events []sim.Event) []ui.Event {
+	var out []ui.Event
+	for _, e := range slices.Backward(events) {
+		switch e.Part {
+		case sim.PartDPM, sim.PartEdge, sim.PartObjstore, sim.PartRegistry:
+			if out = append(out, eventView(e)); len(out) == maxTicker {
+				return out
+			}
+		case sim.PartSim, sim.PartPortal, sim.PartDPE, sim.PartCluster:
+		}
+	}
+	return out
+}
