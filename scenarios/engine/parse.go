@@ -187,8 +187,7 @@ func (p *parser) fenceEnd(n *ast.FencedCodeBlock, line int) (int, error) {
 
 // shell parses a fence so that positions are lines of the file.
 func (p *parser) shell(f Fence, line int) ([]*syntax.Stmt, error) {
-	src := strings.Repeat("\n", line) + f.Text
-	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(src), "")
+	file, err := parseShell(strings.Repeat("\n", line) + f.Text)
 	if e, ok := errors.AsType[syntax.ParseError](err); ok {
 		return nil, p.errorAt(max(int(e.Pos.Line()), line), "%s", e.Text)
 	}
@@ -202,6 +201,11 @@ func (p *parser) shell(f Fence, line int) ([]*syntax.Stmt, error) {
 		return nil, p.errorAt(line, "this fence does nothing: it has no command")
 	}
 	return file.Stmts, nil
+}
+
+// parseShell reads what the shell understands.
+func parseShell(text string) (*syntax.File, error) {
+	return syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), "")
 }
 
 // checkFileName refuses names that lead out of the working directory or mean something else on another system.

@@ -31,11 +31,8 @@ type Options struct {
 	Report Reporter     // nil: nobody
 }
 
-// Run plays the scenario in one shell: variables, functions and the current directory last from fence to fence. The
-// first step that goes another way than the file says ends the run with a *[StepError]; when ctx is done, Run returns
-// ctx's error. In both cases, and at the ordinary end, background jobs are stopped and then the "sh finally" fences of
-// the steps that were begun run, the last step's first, with [FinallyTimeout] of their own.
-func Run(ctx context.Context, s *Scenario, o Options) error {
+// filled gives o with what nil stands for.
+func (o Options) filled() Options {
 	if o.Clock == nil {
 		o.Clock = clock.New()
 	}
@@ -45,13 +42,23 @@ func Run(ctx context.Context, s *Scenario, o Options) error {
 	if o.Report == nil {
 		o.Report = nobody{}
 	}
-	sh, err := newShell(o)
+	return o
+}
+
+// Run plays the scenario in one shell: variables, functions and the current directory last from fence to fence. The
+// first step that goes another way than the file says ends the run with a *[StepError]; when ctx is done, Run returns
+// ctx's error. In both cases, and at the ordinary end, background jobs are stopped and then the "sh finally" fences of
+// the steps that were begun run, the last step's first, with [FinallyTimeout] of their own.
+func Run(ctx context.Context, s *Scenario, o Options) error {
+	o = o.filled()
+	out := &output{}
+	sh, err := newShell(o, out, out.say)
 	if err != nil {
 		return fmt.Errorf("starting the shell of %s: %w", s.File, err)
 	}
 	defer sh.close()
 
-	r := &run{s: s, o: o, sh: sh}
+	r := &run{s: s, o: o, sh: sh, out: out}
 	began := o.Wall.Now()
 	o.Report.ScenarioStarted(ScenarioStarted{Scenario: s})
 	err = r.steps(ctx)
@@ -65,8 +72,9 @@ type run struct {
 	s     *Scenario
 	o     Options
 	sh    *shell
-	begun int // steps
-	ok    int // steps
+	out   *output // of the step that runs
+	begun int     // steps
+	ok    int     // steps
 }
 
 // steps plays the steps up to the first that fails, then ends the background jobs that they left.
@@ -126,7 +134,7 @@ func (r *run) step(ctx context.Context, i int, finally bool) error {
 		}
 		err = &StepError{Step: s.Name, File: r.s.File, Line: line, Err: err}
 	}
-	output, said := r.sh.out.take()
+	output, said := r.out.take()
 	r.o.Report.StepFinished(StepFinished{
 		File: r.s.File, Index: i, Name: s.Name, Line: s.Line, Finally: finally,
 		Elapsed: r.o.Wall.Now().Sub(began), Err: err, Said: said, Output: output,
@@ -148,7 +156,7 @@ func (r *run) fences(ctx context.Context, s Step, finally bool) (line int, err e
 		if f.Kind == FileFence || (f.Kind == FinallyFence) != finally {
 			continue
 		}
-		if line, err := r.sh.fence(ctx, f); err != nil {
+		if line, err := r.sh.run(ctx, f.stmts); err != nil {
 			return line, err
 		}
 	}

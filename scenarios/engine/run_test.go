@@ -176,7 +176,7 @@ func TestAFailingCommandFailsTheFenceAtItsLine(t *testing.T) {
 		{"in a substitution", []string{"x=$(code 6)"}, 6, 6, "as told\n"},
 		{"negated", []string{"! echo a"}, 6, 1, "a\n"},
 		{"exit", []string{"exit 9"}, 6, 9, ""},
-		{"unknown word", []string{"nosuch"}, 6, 127, "nosuch: no such word; this scenario runs no programs, it has args, cat, code, fail, getenv\n"},
+		{"unknown word", []string{"nosuch"}, 6, 127, "nosuch: no such word; no programs run here, there are args, cat, code, fail, getenv\n"},
 		{"sleep", []string{"sleep 1"}, 6, 2, "sleep: a scenario does not wait by the clock: use eventually DURATION COMMAND, which looks again at each event\n"},
 		{"unset variable", []string{"echo $nosuch"}, 6, 1, "nosuch: unbound variable\n"},
 		{"usage of eventually", []string{"eventually soon true"}, 6, 2, "eventually: \"soon\" is no duration like 30s; usage: eventually DURATION COMMAND [ARG...]\n"},

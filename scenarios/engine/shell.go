@@ -19,12 +19,12 @@ import (
 	"github.com/dpesim/dpesim/scenarios/verb"
 )
 
-// shell is the one shell of a run.
+// shell is the one shell of a run, or of what is pasted.
 type shell struct {
 	o      Options
 	runner *interp.Runner
-	stdin  *os.File // empty
-	out    *output  // of the step that runs
+	stdin  *os.File          // empty
+	say    func(line string) // tells what is said
 
 	mu     sync.Mutex
 	trials map[string]*trial // eventually and consistently that are under way, by id
@@ -35,8 +35,9 @@ type shell struct {
 // from Options.Env, so that a scenario does the same on everybody's machine.
 var inherited = []string{"PATH", "TMPDIR", "TMP", "TEMP", "SystemRoot", "ComSpec", "PATHEXT"}
 
-func newShell(o Options) (*shell, error) {
-	sh := &shell{out: &output{}, trials: map[string]*trial{}}
+// newShell gives a shell whose words print to out, which is safe for concurrent use.
+func newShell(o Options, out io.Writer, say func(line string)) (*shell, error) {
+	sh := &shell{say: say, trials: map[string]*trial{}}
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
 		return nil, err
@@ -59,7 +60,7 @@ func newShell(o Options) (*shell, error) {
 	sh.runner, err = interp.New(
 		interp.Dir(dir),
 		interp.Env(expand.ListEnviron(environment(o, home)...)),
-		interp.StdIO(sh.stdin, sh.out, sh.out),
+		interp.StdIO(sh.stdin, out, out),
 		interp.Params("-e", "-u", "-o", "pipefail"),
 		interp.CallHandler(sh.rewrite),
 		interp.ExecHandlers(func(interp.ExecHandlerFunc) interp.ExecHandlerFunc { return sh.exec }),
@@ -89,10 +90,9 @@ func environment(o Options, home string) []string {
 	return list
 }
 
-// fence runs the statements of a fence. Each must succeed; "exit 0" ends the fence well. It gives the line of the
-// statement that did not.
-func (sh *shell) fence(ctx context.Context, f Fence) (line int, err error) {
-	for _, stmt := range f.stmts {
+// run runs statements. Each must succeed; "exit 0" ends them well. It gives the line of the statement that did not.
+func (sh *shell) run(ctx context.Context, stmts []*syntax.Stmt) (line int, err error) {
+	for _, stmt := range stmts {
 		line := int(stmt.Pos().Line())
 		err := sh.runner.Run(ctx, stmt)
 		exited := sh.runner.Exited()
@@ -138,7 +138,7 @@ func (sh *shell) exec(ctx context.Context, args []string) error {
 	switch args[0] {
 	case "say":
 		for line := range strings.SplitSeq(strings.Join(c.Args, " "), "\n") {
-			sh.out.say(line)
+			sh.say(line)
 		}
 	case "sleep":
 		err = refuse(c, "sleep", "a scenario does not wait by the clock: use eventually DURATION COMMAND, which looks again at each event")
@@ -186,7 +186,7 @@ func (sh *shell) call(ctx context.Context, word string, c verb.Call) error {
 	v, ok := sh.o.Verbs[word]
 	if !ok {
 		if sh.o.NoExec {
-			fmt.Fprintf(c.Stderr, "%s: no such word; this scenario runs no programs, it has %s\n", word,
+			fmt.Fprintf(c.Stderr, "%s: no such word; no programs run here, there are %s\n", word,
 				strings.Join(slices.Sorted(maps.Keys(sh.o.Verbs)), ", "))
 			return &verb.ExitError{Code: 127}
 		}

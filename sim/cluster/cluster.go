@@ -109,7 +109,11 @@ func (c *Cluster) URL() string { return c.api.URL() }
 
 // Kubeconfig gives what helm and kubectl need, as a file's content: the contexts "dpesim" of the user operator, who may do
 // everything, and "dpesim-viewer" of viewer, who may see everything but secrets. It holds tokens: write it with mode 0600.
-func (c *Cluster) Kubeconfig() []byte { return c.api.Kubeconfig() }
+func (c *Cluster) Kubeconfig() []byte { return c.api.Kubeconfig(0) }
+
+// KubeconfigOf is [Cluster.Kubeconfig] for one piece of work: what is done with it is told as caused by the event with Seq
+// cause.
+func (c *Cluster) KubeconfigOf(cause uint64) []byte { return c.api.Kubeconfig(cause) }
 
 // RESTConfig gives what a client in this process needs to come as the operator.
 func (c *Cluster) RESTConfig() *rest.Config { return c.api.RESTConfig(api.Operator) }

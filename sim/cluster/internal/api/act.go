@@ -65,8 +65,9 @@ func (w *witness) witnessed(h http.Handler) http.Handler {
 		}
 		a := &act{witness: w, who: actorOf(who.GetName(), r.Header), info: info, told: map[ktypes.UID]bool{}}
 		answer := &answer{ResponseWriter: rw}
-		h.ServeHTTP(answer, r.WithContext(context.WithValue(r.Context(), actKey{}, a)))
-		w.refuse(r.Context(), a, answer)
+		ctx := event.WithCause(r.Context(), w.bus.Claimed(r.Header.Get(impersonateExtra+event.CauseHeader))) // see [Server.Kubeconfig]
+		h.ServeHTTP(answer, r.WithContext(context.WithValue(ctx, actKey{}, a)))
+		w.refuse(ctx, a, answer)
 	})
 }
 

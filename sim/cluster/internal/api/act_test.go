@@ -13,7 +13,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/cluster/internal/api"
 	"github.com/dpesim/dpesim/sim/cluster/internal/trail"
 	"github.com/dpesim/dpesim/sim/event"
@@ -102,6 +105,30 @@ func TestAHelmOperationIsToldOnceAndCausesWhatItDoes(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, acts(bus)); diff != "" {
 		t.Errorf("told (-want +got):\n%s", diff)
+	}
+}
+
+// What is done with a kubeconfig that names a cause is told as its effect, and everything that the same operator does
+// otherwise is not. What is no event of this run is no cause.
+func TestAKubeconfigNamesTheCauseOfWhatIsDoneWithIt(t *testing.T) {
+	t.Parallel()
+	o, bus, _ := watched(t)
+	s, _ := start(t, o)
+	pressed := bus.Publish(t.Context(), sim.Event{Part: sim.PartPortal, What: "button pressed"})
+	create := func(cause uint64, name string) {
+		t.Helper()
+		config := ok[*rest.Config](t)(clientcmd.RESTConfigFromKubeConfig(s.Kubeconfig(cause)))
+		config.UserAgent = "Helm/4.3.1"
+		c := ok[*kubernetes.Clientset](t)(kubernetes.NewForConfig(config))
+		ok[*corev1.ConfigMap](t)(c.CoreV1().ConfigMaps("default").Create(t.Context(), configMap(name), metav1.CreateOptions{}))
+	}
+	create(pressed.Seq, "caused")
+	create(0, "alone")
+	create(99, "early")
+	for i, want := range []string{"2<-1 ", "3<-0 ", "4<-0 "} {
+		if got := acts(bus)[i+1]; !strings.HasPrefix(got, want+"object created") || !strings.Contains(got, "client=helm") || !strings.Contains(got, "user=operator") {
+			t.Errorf("%s, want %s", got, want)
+		}
 	}
 }
 

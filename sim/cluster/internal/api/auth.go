@@ -102,7 +102,7 @@ func impersonated(h http.Handler, z authorizer.Authorizer, t *types) http.Handle
 
 // The headers of impersonation.
 // Source: Kubernetes documentation, "User impersonation".
-const impersonateUser, impersonateGroup = "Impersonate-User", "Impersonate-Group"
+const impersonateUser, impersonateGroup, impersonateExtra = "Impersonate-User", "Impersonate-Group", "Impersonate-Extra-"
 
 // serviceAccount takes the user name of a service account apart.
 func serviceAccount(user string) (namespace, name string, ok bool) {

@@ -65,7 +65,7 @@ func run(t *testing.T, kubeconfig string, args ...string) (string, error) {
 func kubeconfigOf(t *testing.T, s *api.Server) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(file, s.Kubeconfig(), 0o600); err != nil {
+	if err := os.WriteFile(file, s.Kubeconfig(0), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file

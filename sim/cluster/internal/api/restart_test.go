@@ -29,7 +29,7 @@ func TestRestartKeepsObjectsRevisionsAndKubeconfig(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s, stop := start(t, options(t, dir))
-	kubeconfig := s.Kubeconfig()
+	kubeconfig := s.Kubeconfig(0)
 	c := client(t, s)
 	d := ok[*appsv1.Deployment](t)(c.AppsV1().Deployments("default").Create(t.Context(), deployment("web"), metav1.CreateOptions{}))
 	ok[*corev1.ConfigMap](t)(c.CoreV1().ConfigMaps("default").Create(t.Context(), configMap("gone"), metav1.CreateOptions{}))
@@ -44,7 +44,7 @@ func TestRestartKeepsObjectsRevisionsAndKubeconfig(t *testing.T) {
 	}
 
 	s, _ = start(t, options(t, dir))
-	if string(s.Kubeconfig()) != string(kubeconfig) {
+	if string(s.Kubeconfig(0)) != string(kubeconfig) {
 		t.Error("the kubeconfig has changed")
 	}
 	config := ok[*kubernetes.Clientset](t)(kubernetes.NewForConfig(ok[*rest.Config](t)(clientcmd.RESTConfigFromKubeConfig(kubeconfig))))

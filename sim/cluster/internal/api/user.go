@@ -3,6 +3,7 @@ package api
 import (
 	"crypto/rand"
 	"slices"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -11,6 +12,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/event"
 )
 
 // The people who have a context in the kubeconfig. Their tokens are kept with the identity.
@@ -82,12 +84,21 @@ func (s *Server) RESTConfig(name string) *rest.Config {
 
 // Kubeconfig gives what helm and kubectl need, as a file's content: the contexts "dpesim" of [Operator], which is the
 // current one, and "dpesim-viewer" of [Viewer]. It holds their tokens: write it with mode 0600.
-func (s *Server) Kubeconfig() []byte {
+//
+// What the operator does with it is told as caused by the event with Seq cause, unless that is 0. It comes as a detail of
+// impersonation, of the operator by the operator: that is the one thing that a kubeconfig can have helm and kubectl say of
+// themselves.
+func (s *Server) Kubeconfig(cause uint64) []byte {
 	const name = "dpesim"
 	c := clientcmdapi.NewConfig()
 	c.Clusters[name] = &clientcmdapi.Cluster{Server: s.URL(), CertificateAuthorityData: s.identity.caPEM}
 	for at, who := range map[string]string{name: Operator, name + "-viewer": Viewer} {
 		c.AuthInfos[who] = &clientcmdapi.AuthInfo{Token: s.users.byName[who].token.Reveal()}
+		if cause != 0 && who == Operator {
+			a := c.AuthInfos[who]
+			a.Impersonate, a.ImpersonateGroups = Operator, []string{operators}
+			a.ImpersonateUserExtra = map[string][]string{event.CauseHeader: {strconv.FormatUint(cause, 10)}}
+		}
 		c.Contexts[at] = &clientcmdapi.Context{Cluster: name, AuthInfo: who, Namespace: corev1.NamespaceDefault}
 	}
 	c.CurrentContext = name

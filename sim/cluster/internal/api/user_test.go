@@ -245,7 +245,7 @@ func TestOldIdentityFilesMigrate(t *testing.T) {
 			t.Error("the operator's token has changed, or the viewer's has come back")
 		}
 		viewer = ""
-		config := ok[*rest.Config](t)(clientcmd.RESTConfigFromKubeConfig(s.Kubeconfig()))
+		config := ok[*rest.Config](t)(clientcmd.RESTConfigFromKubeConfig(s.Kubeconfig(0)))
 		if _, err := ok[*kubernetes.Clientset](t)(kubernetes.NewForConfig(config)).CoreV1().Pods("").List(t.Context(), metav1.ListOptions{}); err != nil {
 			t.Error(err)
 		}
