@@ -97,6 +97,20 @@ func says(e sim.Event) string {
 	return e.What
 }
 
+// became gives the event by which a DPE came to the state and the count of replicas that it is in. Later ones that tell of
+// something else, a failed job for example, do not explain its colour.
+func (l *log) became(mine func(sim.Event) bool) (came sim.Event, ok bool) {
+	for _, e := range l.events {
+		if e.What != "dpe status changed" || !mine(e) {
+			continue
+		}
+		if !ok || e.Detail["to"] != came.Detail["to"] || e.Detail["replicas"] != came.Detail["replicas"] {
+			came, ok = e, true
+		}
+	}
+	return came, ok
+}
+
 // dpe explains the colour that the portal shows of a DPE.
 func (l *log) dpe(s subject, rows []DPE) (Explanation, error) {
 	known := map[subject]bool{}
@@ -135,7 +149,7 @@ func (l *log) dpe(s subject, rows []DPE) (Explanation, error) {
 	mine := func(e sim.Event) bool { return e.DPE == label && e.Environment == env }
 	if d.Connected {
 		out.Hint = "nothing: it works"
-		e, ok := l.newest(0, 0, func(e sim.Event) bool { return mine(e) && e.What == "dpe status changed" })
+		e, ok := l.became(mine)
 		if !ok {
 			e, ok = l.newest(0, 0, func(e sim.Event) bool { return mine(e) && e.What == "engine connected" })
 		}

@@ -188,7 +188,9 @@ func TestExplanations(t *testing.T) {
 				Events: installed(
 					cluster(4, "container started", "pod", "edge-eu-1"),
 					cloud(sim.PartDPM, 5, "engine connected", "replica", "edge-eu-1"),
-					cloud(sim.PartPortal, 6, "dpe status changed"),
+					cloud(sim.PartPortal, 6, "dpe status changed", "to", "connected", "replicas", "1 of 1"),
+					cloud(sim.PartDPM, 0, "job started"),
+					cloud(sim.PartPortal, 8, "dpe status changed", "to", "connected", "replicas", "1 of 1"), // of another thing
 				),
 			},
 			[]string{
