@@ -15,7 +15,7 @@ func (p *Portal) catalogueRoutes(r *router) {
 	r.api(http.MethodGet, "/organisation", needUser, p.getOrganisation, op("organisation", "Give one's organisation with contract, licence and usage").gives(200, api.Organisation{}))
 	r.api(http.MethodGet, "/releases", needUser, func(c echo.Context) error { return ok(c, chart.Releases()) }, op("releases", "List the platform releases of the catalogue, oldest first").gives(200, []sim.Release{}))
 	r.api(http.MethodGet, "/drivers", needUser, func(c echo.Context) error { return ok(c, sim.Drivers()) }, op("drivers", "List the drivers that can be chosen").gives(200, []sim.Driver{}))
-	r.api(http.MethodGet, "/sizing", needUser, getSizing, op("sizing", "Give the Service sizing table").gives(200, []api.Sizing{}))
+	r.api(http.MethodGet, "/sizing", needUser, getSizing, op("sizing", "Give the Service sizing table").gives(200, []api.TierSizing{}))
 }
 
 // getOrganisation handles GET /organisation.
@@ -38,16 +38,14 @@ func getSizing(c echo.Context) error {
 }
 
 // sizing is the Service sizing table.
-func sizing() ([]api.Sizing, error) {
-	var out []api.Sizing
+func sizing() ([]api.TierSizing, error) {
+	var out []api.TierSizing
 	for _, t := range sim.Tiers() {
 		s, err := t.Sizing()
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, api.Sizing{
-			Tier: t, CPURequest: s.CPURequest, CPULimit: s.CPULimit, MemoryRequest: s.MemoryRequest, MemoryLimit: s.MemoryLimit, Disk: s.Disk,
-		})
+		out = append(out, api.TierSizing{Tier: t, Sizing: s})
 	}
 	return out, nil
 }

@@ -22,7 +22,7 @@ func (p *Portal) dpeRoutes(r *router) {
 	r.api(http.MethodGet, "/environments/:env/dpes", needUser, p.getDPEs, op("dpes", "List self-managed DPEs by label").gives(200, []api.DPE{}))
 	r.api(http.MethodPost, "/environments/:env/dpes", needManage, p.postDPE, op("addDPE", "Add a self-managed DPE").takes(api.DPESpec{}).gives(201, api.DPE{}).located().tagged())
 	r.api(http.MethodGet, "/environments/:env/dpes/:label", needUser, p.getDPE, op("dpe", "Give one DPE with its status").gives(200, api.DPE{}).tagged())
-	r.api(http.MethodPatch, "/environments/:env/dpes/:label", needManage, p.patchDPE, op("editDPE", "Change drivers and replicas; the cluster learns of it by a redeployment").takes(api.DPEEdit{}).gives(200, api.DPE{}).tagged().ifMatched())
+	r.api(http.MethodPatch, "/environments/:env/dpes/:label", needManage, p.patchDPE, op("editDPE", "Change drivers, replicas and an exceptional sizing; the cluster learns of it by a redeployment").takes(api.DPEEdit{}).gives(200, api.DPE{}).tagged().ifMatched())
 	r.api(http.MethodDelete, "/environments/:env/dpes/:label", needManage, p.deleteDPE, op("removeDPE", "Remove a DPE for ever; the cluster is to be cleaned apart").gives(204, nil).ifMatched())
 	r.api(http.MethodGet, "/environments/:env/dpes/:label/values", needSecrets, p.getValues, op("values", "Give values.yaml, which holds secrets").givesText("text/yaml").query("release", "The last file for that release; default: the current file", sim.Release("")))
 	r.api(http.MethodGet, "/environments/:env/dpes/:label/commands", needUser, p.getCommands, op("commands", "Give the installation commands").gives(200, api.Commands{}))
@@ -216,7 +216,12 @@ func (p *Portal) withStatus(ctx context.Context, e store.Environment, d store.DP
 			return api.DPE{}, fmt.Errorf("read revision %d of DPE %s: %w", runs.Revision, d.Label, err)
 		}
 	}
+	base, err := e.Tier.Sizing()
+	if err != nil {
+		return api.DPE{}, err
+	}
 	return api.DPE{
+		Sizing: d.Sizing.Or(base), ExceptionalSizing: d.Sizing,
 		Environment: d.Environment, Label: d.Label, LabelWarning: labelWarning(d.Label), Name: d.Name, Drivers: d.Drivers, Replicas: d.Replicas, Release: d.Release,
 		Revision: d.Revision, KeyID: d.KeyID, Created: d.Created, RegistryTokenExpires: d.RegistryExpires, Status: statusOf(d, e.Release, engines, runs, was, p.failures.of(d, engines), p.opts.Clock.Now()),
 	}, nil
@@ -264,6 +269,7 @@ func dpeRow(env sim.EnvironmentID, s api.DPESpec) (store.DPE, error) {
 	if err := checkReplicas(d.Replicas); err != nil {
 		return d, err
 	}
+	d.Sizing = s.ExceptionalSizing
 	d.Secrets, err = generate(env, d.Label)
 	return d, err
 }
@@ -283,16 +289,16 @@ func checkReplicas(n int) error {
 	return nil
 }
 
-// editDPE changes drivers and replicas. Nothing reaches the cluster: that takes a redeployment by its operator.
+// editDPE changes drivers, replicas and an exceptional sizing. Nothing reaches the cluster: that takes a redeployment by its
+// operator.
 func (p *Portal) editDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label, edit api.DPEEdit, revision int64) (api.DPE, error) {
-	if edit.Drivers == nil && edit.Replicas == nil {
-		return api.DPE{}, sim.Errorf(sim.Invalid, "the edit changes nothing").WithHelp("give drivers, replicas or both; name and label never change")
+	if edit == (api.DPEEdit{}) {
+		return api.DPE{}, sim.Errorf(sim.Invalid, "the edit changes nothing").WithHelp("give drivers, replicas or an exceptional sizing; name and label never change")
 	}
-	var drivers []sim.Driver
-	var replicas int
+	row := store.Edit{Sizing: edit.ExceptionalSizing}
 	if edit.Drivers != nil {
 		var err error
-		if drivers, err = checkDrivers(*edit.Drivers); err != nil {
+		if row.Drivers, err = checkDrivers(*edit.Drivers); err != nil {
 			return api.DPE{}, err
 		}
 	}
@@ -300,10 +306,10 @@ func (p *Portal) editDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label
 		if err := checkReplicas(*edit.Replicas); err != nil {
 			return api.DPE{}, err
 		}
-		replicas = *edit.Replicas
+		row.Replicas = *edit.Replicas
 	}
 	err := p.change(ctx, func() (sim.Event, error) {
-		before, after, err := p.store.EditDPE(ctx, env, l, drivers, replicas, revision)
+		before, after, err := p.store.EditDPE(ctx, env, l, row, revision)
 		if err != nil {
 			return sim.Event{}, fmt.Errorf("edit DPE %s: %w", l, err)
 		}
@@ -346,7 +352,11 @@ func (p *Portal) removeDPE(ctx context.Context, env sim.EnvironmentID, l sim.Lab
 
 // specDetail is what the timeline tells of a DPE's specification.
 func specDetail(d store.DPE) map[string]string {
-	return map[string]string{"drivers": joined(d.Drivers), "replicas": strconv.Itoa(d.Replicas), "revision": strconv.FormatInt(d.Revision, 10)}
+	out := map[string]string{"drivers": joined(d.Drivers), "replicas": strconv.Itoa(d.Replicas), "revision": strconv.FormatInt(d.Revision, 10)}
+	if words := store.SizingWords(d.Sizing); words != "" {
+		out["sizing"] = words
+	}
+	return out
 }
 
 // joined lists ids for a person.

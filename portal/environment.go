@@ -217,7 +217,7 @@ func (p *Portal) createEnvironment(ctx context.Context, s api.EnvironmentSpec) (
 func environmentRow(s api.EnvironmentSpec) (store.Environment, error) {
 	e := store.Environment{
 		Organisation: s.Organisation, Offering: cmp.Or(s.Offering, api.OfferingEnterprise),
-		Contract: api.EnvironmentContract{Engines: s.EnginesAllowed, Replicas: s.ReplicasAllowed},
+		Contract: api.EnvironmentContract{Engines: s.EnginesAllowed, Replicas: s.ReplicasAllowed, ExceptionalSizing: s.ExceptionalSizing},
 	}
 	if !slices.Contains(api.Offerings(), e.Offering) {
 		return e, api.InField("offering", sim.Errorf(sim.Invalid, "there is no offering tier %.40q", string(e.Offering)).WithHelp("the offering tiers are %v", api.Offerings()))

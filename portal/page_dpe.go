@@ -81,6 +81,7 @@ type dpeForm struct {
 	drivers  []sim.Driver
 	replicas string
 	revision int64
+	sizing   sim.Sizing // in place of the tier's
 }
 
 func readDPEForm(c echo.Context) (dpeForm, error) {
@@ -91,6 +92,9 @@ func readDPEForm(c echo.Context) (dpeForm, error) {
 	f := dpeForm{name: form.Get("name"), replicas: form.Get("replicas"), drivers: []sim.Driver{}}
 	for _, d := range form["driver"] {
 		f.drivers = append(f.drivers, sim.Driver(d))
+	}
+	for _, x := range store.Figures() {
+		*x.Of(&f.sizing) = form.Get(x.Name)
 	}
 	if s := form.Get("revision"); s != "" {
 		if f.revision, err = strconv.ParseInt(s, 10, 64); err != nil {
@@ -122,7 +126,7 @@ func (p *Portal) submitDPE(c echo.Context) error {
 	var d api.DPE
 	n, err := form.count()
 	if err == nil {
-		d, err = p.addDPE(c.Request().Context(), environmentOf(c), api.DPESpec{Name: form.name, Drivers: form.drivers, Replicas: n})
+		d, err = p.addDPE(c.Request().Context(), environmentOf(c), api.DPESpec{Name: form.name, Drivers: form.drivers, Replicas: n, ExceptionalSizing: form.sizing})
 	}
 	if err != nil {
 		return p.dpeForm(c, nil, form, err)
@@ -153,11 +157,31 @@ func (p *Portal) dpeForm(c echo.Context, d *store.DPE, form dpeForm, wrong error
 		Free:    max(f.Environment.ReplicasLicensed-f.Environment.Replicas, 0),
 		Drivers: options(sim.Drivers(), asIs, func(x sim.Driver) bool { return slices.Contains(form.drivers, x) }),
 	}
+	if view.Sizing, err = p.sizingFields(c.Request().Context(), environmentOf(c), form.sizing); err != nil {
+		return err
+	}
 	if d != nil {
 		view.Edit, view.Name, view.LabelPreview = true, d.Name, ui.LabelPreview{Label: string(d.Label)}
 		view.Free += d.Replicas
 	}
 	return page(c, code)(ui.DPEForm(view))
+}
+
+// sizingFields gives the fields for an exceptional sizing with what was typed; none if the contract allows none.
+func (p *Portal) sizingFields(ctx context.Context, env sim.EnvironmentID, typed sim.Sizing) ([]ui.SizingField, error) {
+	e, err := p.store.Environment(ctx, env)
+	if err != nil || !e.Contract.ExceptionalSizing {
+		return nil, err
+	}
+	base, err := e.Tier.Sizing()
+	if err != nil {
+		return nil, err
+	}
+	var out []ui.SizingField
+	for _, x := range store.Figures() {
+		out = append(out, ui.SizingField{Name: x.Name, Title: x.Words, Value: *x.Of(&typed), Tier: *x.Of(&base)})
+	}
+	return out, nil
 }
 
 // showEdit handles GET /environments/{env}/dpes/{label}/edit.
@@ -166,7 +190,7 @@ func (p *Portal) showEdit(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.dpeForm(c, &d, dpeForm{drivers: d.Drivers, replicas: strconv.Itoa(d.Replicas), revision: d.Revision}, nil)
+	return p.dpeForm(c, &d, dpeForm{drivers: d.Drivers, replicas: strconv.Itoa(d.Replicas), revision: d.Revision, sizing: d.Sizing}, nil)
 }
 
 // submitEdit handles POST /environments/{env}/dpes/{label}/edit.
@@ -178,7 +202,7 @@ func (p *Portal) submitEdit(c echo.Context) error {
 	}
 	n, err := form.count()
 	if err == nil {
-		_, err = p.editDPE(ctx, env, l, api.DPEEdit{Drivers: &form.drivers, Replicas: &n}, form.revision)
+		_, err = p.editDPE(ctx, env, l, api.DPEEdit{Drivers: &form.drivers, Replicas: &n, ExceptionalSizing: &form.sizing}, form.revision)
 	}
 	if err != nil {
 		return p.editAgain(ctx, c, form, err)

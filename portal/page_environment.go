@@ -67,7 +67,7 @@ func (p *Portal) submitEnvironment(c echo.Context) error {
 	s := api.EnvironmentSpec{
 		Name: c.FormValue("name"), Cloud: cloud, Region: region, Release: sim.Release(c.FormValue("release")), Tier: sim.Tier(c.FormValue("tier")),
 	}
-	s.Offering = api.Offering(c.FormValue("offering"))
+	s.Offering, s.ExceptionalSizing = api.Offering(c.FormValue("offering")), c.FormValue("exceptional") != ""
 	err := errors.Join(whole(c.FormValue("engines"), &s.EnginesAllowed), whole(c.FormValue("replicas"), &s.ReplicasAllowed))
 	var e api.Environment
 	if err == nil {
@@ -89,7 +89,7 @@ func (p *Portal) newEnvironment(c echo.Context, s api.EnvironmentSpec, wrong err
 	if err != nil {
 		return err
 	}
-	view := ui.NewEnvironmentPage{Frame: f, Name: s.Name, Engines: c.FormValue("engines"), Replicas: c.FormValue("replicas")}
+	view := ui.NewEnvironmentPage{Frame: f, Name: s.Name, Engines: c.FormValue("engines"), Replicas: c.FormValue("replicas"), Exceptional: s.ExceptionalSizing}
 	chosen := cmp.Or(s.Offering, api.OfferingEnterprise)
 	view.Offerings = options(api.Offerings(), asIs, func(o api.Offering) bool { return o == chosen })
 	for _, l := range api.Locations() {
@@ -149,10 +149,7 @@ func (p *Portal) settings(c echo.Context, wrong error) error {
 		return err
 	}
 	for _, t := range table {
-		view.Sizing = append(view.Sizing, ui.Sizing{
-			Tier: string(t.Tier), CPURequest: t.CPURequest, CPULimit: t.CPULimit, MemoryRequest: t.MemoryRequest, MemoryLimit: t.MemoryLimit, Disk: t.Disk,
-			Chosen: string(t.Tier) == f.Environment.Tier,
-		})
+		view.Sizing = append(view.Sizing, sizingView(string(t.Tier), t.Sizing, string(t.Tier) == f.Environment.Tier))
 	}
 	dpes, err := p.dpes(c.Request().Context(), environmentOf(c))
 	if err != nil {
@@ -160,16 +157,26 @@ func (p *Portal) settings(c echo.Context, wrong error) error {
 	}
 	for _, d := range dpes {
 		view.DPEs = append(view.DPEs, dpeView(d))
+		if d.ExceptionalSizing != (sim.Sizing{}) {
+			view.Sizing = append(view.Sizing, sizingView(d.Name, d.Sizing, false))
+		}
 	}
 	e, err := p.store.Environment(c.Request().Context(), environmentOf(c))
 	if err != nil {
 		return err
 	}
-	view.Managed = e.Managed.Replicas
+	view.Managed, view.Exceptional = e.Managed.Replicas, e.Contract.ExceptionalSizing
 	view.AllowlistOn, view.Ranges = e.Allowlist.On, len(e.Allowlist.Entries)
 	newer := slices.DeleteFunc(chart.Releases(), func(r sim.Release) bool { return r.Compare(sim.Release(f.Environment.Release)) <= 0 })
 	view.Releases = options(newer, asIs, func(r sim.Release) bool { return r == newer[len(newer)-1] })
 	return page(c, code)(ui.Settings(view))
+}
+
+// sizingView is a row of the Service sizing table: of a tier, or of a DPE with an exceptional sizing.
+func sizingView(of string, s sim.Sizing, chosen bool) ui.Sizing {
+	return ui.Sizing{
+		Of: of, CPURequest: s.CPURequest, CPULimit: s.CPULimit, MemoryRequest: s.MemoryRequest, MemoryLimit: s.MemoryLimit, Disk: s.Disk, Chosen: chosen,
+	}
 }
 
 // submitUpgrade handles POST /environments/{env}/upgrade.

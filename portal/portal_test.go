@@ -53,7 +53,7 @@ func TestNewPortalHasAcmeWithItsAgreements(t *testing.T) {
 		t.Error(d)
 	}
 	table := must(s.Sizing(t.Context()))(t)
-	if len(table) != 3 || table[1] != (api.Sizing{Tier: "M", CPURequest: "1000m", CPULimit: "1500m", MemoryRequest: "3000Mi", MemoryLimit: "3000Mi", Disk: "350Gi"}) {
+	if len(table) != 3 || table[1] != (api.TierSizing{Tier: "M", Sizing: sim.Sizing{CPURequest: "1000m", CPULimit: "1500m", MemoryRequest: "3000Mi", MemoryLimit: "3000Mi", Disk: "350Gi"}}) {
 		t.Errorf("sizing is %+v", table)
 	}
 }
@@ -128,6 +128,7 @@ func TestDPEIsAddedWithWhatItNeeds(t *testing.T) {
 	d := must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance Warehouse", Drivers: []sim.Driver{"s3", "postgresql"}, Replicas: 2}))(t)
 	want := api.DPE{
 		Environment: "prod", Label: "finance-warehouse", Name: "Finance Warehouse", Drivers: []sim.Driver{"postgresql", "s3"}, Replicas: 2,
+		Sizing:  sim.Sizing{CPURequest: "1000m", CPULimit: "1500m", MemoryRequest: "3000Mi", MemoryLimit: "3000Mi", Disk: "350Gi"},
 		Release: "15.1.0", Revision: 1, KeyID: d.KeyID, Created: epoch, RegistryTokenExpires: epoch.Add(365 * 24 * time.Hour),
 		Status: api.Status{
 			State: api.StateNotConnected, Colour: api.Orange, Message: "DPE isn't connected yet", Detail: "0 of 2 replicas connected",

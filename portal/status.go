@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -106,8 +107,14 @@ func differences(d store.DPE, revision int64, was store.Inputs) []api.Difference
 	if was.Replicas != 0 {
 		add("drivers", joined(was.Drivers), joined(d.Drivers))
 		add("replicas", strconv.Itoa(was.Replicas), strconv.Itoa(d.Replicas))
+		add("sizing", sizingWords(was.Sizing), sizingWords(d.Sizing))
 		add("release", string(was.Release), string(d.Release))
 	}
 	add("revision", strconv.FormatInt(revision, 10), strconv.FormatInt(d.Revision, 10))
 	return out
+}
+
+// sizingWords tells which sizing a revision has.
+func sizingWords(s sim.Sizing) string {
+	return cmp.Or(store.SizingWords(s), "the tier's")
 }

@@ -49,11 +49,42 @@ const (
 // Tiers lists the sizing tiers, smallest first.
 func Tiers() []Tier { return []Tier{TierS, TierM, TierL} }
 
-// Sizing is what one replica of a DPE needs, as Kubernetes quantities.
+// Sizing is what one replica of a DPE needs, as Kubernetes quantities. In one that takes the place of a tier's, an empty
+// figure is the tier's.
 type Sizing struct {
-	CPURequest, CPULimit       string
-	MemoryRequest, MemoryLimit string
-	Disk                       string // of the generic ephemeral volume
+	CPURequest    string `json:"cpu_request,omitempty"`
+	CPULimit      string `json:"cpu_limit,omitempty"`
+	MemoryRequest string `json:"memory_request,omitempty"`
+	MemoryLimit   string `json:"memory_limit,omitempty"`
+	Disk          string `json:"disk,omitempty"` // size of the generic ephemeral volume
+}
+
+// Or gives s with the figures of base where s has none.
+func (s Sizing) Or(base Sizing) Sizing {
+	return Sizing{
+		CPURequest: cmp.Or(s.CPURequest, base.CPURequest), CPULimit: cmp.Or(s.CPULimit, base.CPULimit),
+		MemoryRequest: cmp.Or(s.MemoryRequest, base.MemoryRequest), MemoryLimit: cmp.Or(s.MemoryLimit, base.MemoryLimit),
+		Disk: cmp.Or(s.Disk, base.Disk),
+	}
+}
+
+// Except gives s without the figures that are those of base.
+func (s Sizing) Except(base Sizing) Sizing {
+	for _, f := range []struct {
+		figure *string
+		base   string
+	}{
+		{&s.CPURequest, base.CPURequest},
+		{&s.CPULimit, base.CPULimit},
+		{&s.MemoryRequest, base.MemoryRequest},
+		{&s.MemoryLimit, base.MemoryLimit},
+		{&s.Disk, base.Disk},
+	} {
+		if *f.figure == f.base {
+			*f.figure = ""
+		}
+	}
+	return s
 }
 
 // Sizing gives the tier's figures. Source: seed, "Sizing and resource requirements"; the CPU limit of M really is below

@@ -78,6 +78,7 @@ type NewEnvironmentPage struct {
 	Name                       string
 	Locations, Releases, Tiers []Option
 	Offerings                  []Option
+	Exceptional                bool   // the contract allows an exceptional sizing
 	Engines, Replicas          string // that contract and licence allow, as they were typed; empty: as the organisation has it
 }
 
@@ -110,11 +111,12 @@ func Services(p ServicesPage) ([]byte, error) { return render("services", "layou
 // SettingsPage is an environment's Settings tab.
 type SettingsPage struct {
 	Frame
-	Sizing   []Sizing
+	Sizing   []Sizing // of the tiers, then of DPEs with an exceptional one
 	DPEs     []DPE
 	Releases []Option // newer than the environment's
 
-	Managed     int // replicas of Ataccama-managed DPEs
+	Exceptional bool // the contract allows an exceptional sizing
+	Managed     int  // replicas of Ataccama-managed DPEs
 	AllowlistOn bool
 	Ranges      int // on the allowlist
 }
@@ -159,8 +161,10 @@ func Upgrade(p UpgradePage) ([]byte, error) { return render("upgrade", "layout",
 
 // Sizing is a row of the Service sizing table.
 type Sizing struct {
-	Tier, CPURequest, CPULimit, MemoryRequest, MemoryLimit, Disk string
-	Chosen                                                       bool
+	Of string // a tier, or the name of a DPE with an exceptional sizing
+
+	CPURequest, CPULimit, MemoryRequest, MemoryLimit, Disk string
+	Chosen                                                 bool
 }
 
 // DPE is a self-managed DPE in the list of the Settings tab.
@@ -207,6 +211,14 @@ type DPEFormPage struct {
 	Drivers  []Option
 	Replicas string // as it was typed
 	Free     int    // replicas that the licence leaves for this DPE
+	Sizing   []SizingField
+}
+
+// SizingField is a field for a figure of an exceptional sizing; without any, the contract allows none.
+type SizingField struct {
+	Name, Title string
+	Value       string // as it was typed; empty: the tier's
+	Tier        string // what the tier has
 }
 
 // DPEForm renders the form of Add DPE and Edit.

@@ -388,6 +388,8 @@ func TestValuesSurviveYAML(t *testing.T) {
 		printable := rapid.StringOfN(rapid.RuneFrom([]rune(` "\'#:={}%`), unicode.L, unicode.N, unicode.P, unicode.S), 1, 40, -1)
 		v := testValues(rapid.SampledFrom(chart.Releases()).Draw(rt, "release"))
 		v.Tier = rapid.SampledFrom(sim.Tiers()).Draw(rt, "tier")
+		v.Sizing.CPULimit = rapid.SampledFrom([]string{"", "3", "2500m"}).Draw(rt, "CPU limit")
+		v.Sizing.Disk = rapid.SampledFrom([]string{"", "1Ti"}).Draw(rt, "disk")
 		v.Replicas = rapid.IntRange(1, 50).Draw(rt, "replicas")
 		v.Drivers = rapid.SliceOfDistinct(rapid.SampledFrom(sim.Drivers()), rapid.ID).Draw(rt, "drivers")
 		v.Revision = rapid.Int64Range(1, 1<<50).Draw(rt, "revision")
@@ -467,6 +469,7 @@ func TestIncompleteValuesAreRefused(t *testing.T) {
 		"the CA certificate": func(v *chart.Values) { v.CA = []byte("x") },
 		"the licence":        func(v *chart.Values) { v.Licence.Organisation = "a\nb" },
 		"unknown driver":     func(v *chart.Values) { v.Drivers = []sim.Driver{"dbase"} },
+		"exceptional sizing": func(v *chart.Values) { v.Sizing.Disk = "1Gi\nx: y" },
 		"sizing tier":        func(v *chart.Values) { v.Tier = "XL" },
 	} {
 		v := testValues("15.3.0")

@@ -91,7 +91,7 @@ func ParseValues(text []byte) (Values, error) {
 	if v.Release, v.DPMURL, err = d.release(); err != nil {
 		return Values{}, err
 	}
-	if v.Tier, err = d.tier(); err != nil {
+	if v.Tier, v.Sizing, err = d.sizing(); err != nil {
 		return Values{}, err
 	}
 	if err := v.complete(); err != nil {
@@ -120,19 +120,26 @@ func (d document) release() (r sim.Release, dpm string, err error) {
 	return "", "", notGenerated("no release has these keys under dpm and objectStorage")
 }
 
-// tier tells which sizing tier the figures are.
-func (d document) tier() (sim.Tier, error) {
+// sizing tells of which sizing tier the replicas are, by their slots, and which figures are not that tier's.
+func (d document) sizing() (sim.Tier, sim.Sizing, error) {
 	for _, t := range sim.Tiers() {
-		s, err := t.Sizing()
+		if Slots(t) != d.DPE.Slots {
+			continue
+		}
+		base, err := t.Sizing()
 		if err != nil {
-			return "", err
+			return "", sim.Sizing{}, err
 		}
-		if d.Resources.Requests == (quantities{s.CPURequest, s.MemoryRequest}) && d.Resources.Limits == (quantities{s.CPULimit, s.MemoryLimit}) &&
-			d.Scratch.Size == s.Disk && d.DPE.Slots == Slots(t) {
-			return t, nil
+		own := sim.Sizing{
+			CPURequest: d.Resources.Requests.CPU, CPULimit: d.Resources.Limits.CPU,
+			MemoryRequest: d.Resources.Requests.Memory, MemoryLimit: d.Resources.Limits.Memory, Disk: d.Scratch.Size,
 		}
+		if own.Or(base) != own {
+			break // a figure is missing
+		}
+		return t, own.Except(base), nil
 	}
-	return "", notGenerated("its sizing is of no tier")
+	return "", sim.Sizing{}, notGenerated("its sizing is of no tier")
 }
 
 // Difference is a key of a values file that is not as in another.

@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"text/template"
@@ -33,7 +34,8 @@ type Values struct {
 	Release          sim.Release // of the chart that the values are for
 	Environment      sim.EnvironmentID
 	Label            sim.Label
-	Tier             sim.Tier // sizing of each replica
+	Tier             sim.Tier   // sizing of each replica
+	Sizing           sim.Sizing // in place of the tier's, as an exception; empty figures: the tier's
 	Replicas         int
 	Drivers          []sim.Driver // enabled connectors; may be empty
 	Revision         int64        // of the portal's specification, reported by the engine when it connects
@@ -59,6 +61,9 @@ type Licence struct {
 	Expires      time.Time
 }
 
+// Exceptional tells whether v has a sizing that is not the tier's.
+func (v Values) Exceptional() bool { return v.Sizing != sim.Sizing{} }
+
 // Slots gives how many commands one replica of a tier runs at once. The product says only that DPM knows the number
 // (product-facts, "Routing"); these are our choice (assumption).
 func Slots(t sim.Tier) int {
@@ -83,7 +88,7 @@ func (v Values) YAML() ([]byte, error) {
 	if err := v.complete(); err != nil {
 		return nil, err
 	}
-	sizing, err := v.Tier.Sizing()
+	base, err := v.Tier.Sizing()
 	if err != nil {
 		return nil, err
 	}
@@ -99,9 +104,9 @@ func (v Values) YAML() ([]byte, error) {
 	var buf bytes.Buffer
 	if err := t.Execute(&buf, struct {
 		Values
-		Sizing sim.Sizing
-		Slots  int
-	}{v, sizing, Slots(v.Tier)}); err != nil {
+		Resources sim.Sizing
+		Slots     int
+	}{v, v.Sizing.Or(base), Slots(v.Tier)}); err != nil {
 		return nil, fmt.Errorf("write values.yaml of %s: %w", v.Label, err)
 	}
 	return buf.Bytes(), nil
@@ -139,6 +144,7 @@ func (v Values) check() error {
 		{v.AccessKey != "" && v.SecretKey != "", "the credential of the object storage"},
 		{v.Registry != "" && v.RegistryUser != "" && v.RegistryToken != "", "the registry with its access token"},
 		{v.Key != "", "the key for JWTs"},
+		{areQuantities(v.Sizing), "the exceptional sizing"},
 		{v.Release.Compare(regionSince) >= 0 || v.Region == DefaultRegion, "the region, which is a value since " + string(regionSince) + ","},
 		{v.Release.Compare(bucketSince) >= 0 || v.Bucket == DefaultBucket, "the bucket, which is a value since " + string(bucketSince) + ","},
 		{len(v.CA) == 0 || isPEM(v.CA), "the CA certificate"},
@@ -155,6 +161,22 @@ func (v Values) check() error {
 // isLine tells whether s is text of one line without space around it, as a property can hold it.
 func isLine(s string) bool {
 	return s != "" && s == strings.TrimSpace(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// quantity is a Kubernetes quantity as the charts take it: definitions/quantity of values.schema.json.
+var quantity = regexp.MustCompile(`^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$`)
+
+// Quantity tells whether a chart takes s as a Kubernetes quantity.
+func Quantity(s string) bool { return quantity.MatchString(s) }
+
+// areQuantities tells whether the figures of s are quantities or empty.
+func areQuantities(s sim.Sizing) bool {
+	for _, q := range []string{s.CPURequest, s.CPULimit, s.MemoryRequest, s.MemoryLimit, s.Disk} {
+		if q != "" && !Quantity(q) {
+			return false
+		}
+	}
+	return true
 }
 
 func isHTTPS(s string) bool {

@@ -2,14 +2,10 @@ package api
 
 import "github.com/dpesim/dpesim/sim"
 
-// Sizing is a row of the Service sizing table: what one replica needs, as Kubernetes quantities.
-type Sizing struct {
-	Tier          sim.Tier `json:"tier"`
-	CPURequest    string   `json:"cpu_request"`
-	CPULimit      string   `json:"cpu_limit"`
-	MemoryRequest string   `json:"memory_request"`
-	MemoryLimit   string   `json:"memory_limit"`
-	Disk          string   `json:"disk"`
+// TierSizing is a row of the Service sizing table: what one replica needs, as Kubernetes quantities.
+type TierSizing struct {
+	Tier sim.Tier `json:"tier"`
+	sim.Sizing
 }
 
 // Check is how one part of the simulator is.

@@ -332,8 +332,8 @@ func (c *Client) Drivers(ctx context.Context) ([]sim.Driver, error) {
 }
 
 // Sizing gives the Service sizing table.
-func (c *Client) Sizing(ctx context.Context) ([]Sizing, error) {
-	return get[[]Sizing](ctx, c, call{method: http.MethodGet, path: Prefix + "/sizing"})
+func (c *Client) Sizing(ctx context.Context) ([]TierSizing, error) {
+	return get[[]TierSizing](ctx, c, call{method: http.MethodGet, path: Prefix + "/sizing"})
 }
 
 // Live returns nil if the portal answers at all.

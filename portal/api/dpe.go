@@ -12,12 +12,16 @@ type DPESpec struct {
 	Name     string       `json:"name"`
 	Drivers  []sim.Driver `json:"drivers,omitempty"`  // absent: all; empty: none
 	Replicas int          `json:"replicas,omitempty"` // absent or 0: 1
+
+	ExceptionalSizing sim.Sizing `json:"exceptional_sizing,omitzero"` // in place of the tier's, if the contract allows it
 }
 
 // DPEEdit is the body of PATCH .../dpes/{label}. What is nil stays as it is; nothing else can be edited.
 type DPEEdit struct {
 	Drivers  *[]sim.Driver `json:"drivers,omitempty"`
 	Replicas *int          `json:"replicas,omitempty"`
+
+	ExceptionalSizing *sim.Sizing `json:"exceptional_sizing,omitempty"` // in place of what it had; {}: the tier's again
 }
 
 // DPE is a self-managed DPE: what is wanted, and how it is going.
@@ -36,6 +40,9 @@ type DPE struct {
 	Status       Status       `json:"status"`
 
 	RegistryTokenExpires time.Time `json:"registry_token_expires,omitzero"` // zero: never
+
+	Sizing            sim.Sizing `json:"sizing"`                      // of each replica
+	ExceptionalSizing sim.Sizing `json:"exceptional_sizing,omitzero"` // those figures of it that are not the tier's
 }
 
 // ETag is the entity tag of d's specification, for If-Match.
@@ -106,7 +113,7 @@ type Failure struct {
 
 // Difference is one thing that runs otherwise than wanted.
 type Difference struct {
-	Field   string `json:"field"` // "drivers", "replicas", "release", "revision"
+	Field   string `json:"field"` // "drivers", "replicas", "sizing", "release", "revision"
 	Running string `json:"running"`
 	Wanted  string `json:"wanted"`
 }

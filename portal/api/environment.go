@@ -46,6 +46,8 @@ type EnvironmentSpec struct {
 	EnginesAllowed  int      `json:"engines_allowed,omitempty"`  // contract; default: the organisation's
 	ReplicasAllowed int      `json:"replicas_allowed,omitempty"` // licence; default: the organisation's
 	Organisation    string   `json:"organisation,omitempty"`     // default: the user's; another one for the trainer only
+
+	ExceptionalSizing bool `json:"exceptional_sizing,omitempty"` // contract: DPEs may have a sizing of their own; default: no
 }
 
 // Offering is the tier of the offering that an organisation has bought. It is not the sizing tier.
@@ -73,6 +75,9 @@ func (o Offering) SelfManaged() bool { return o != OfferingStandard }
 type EnvironmentContract struct {
 	Engines  int `json:"engines"`  // self-managed DPEs
 	Replicas int `json:"replicas"` // of self-managed and Ataccama-managed DPEs together
+	// ExceptionalSizing says whether self-managed DPEs may have a sizing other than the tier's: "if allowed by Ataccama" (seed,
+	// "Sizing and resource requirements").
+	ExceptionalSizing bool `json:"exceptional_sizing"`
 }
 
 // Environment is one platform environment.

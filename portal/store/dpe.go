@@ -19,6 +19,29 @@ type Inputs struct {
 	Release  sim.Release
 	Drivers  []sim.Driver
 	Replicas int
+	Sizing   sim.Sizing // in place of the tier's; empty figures: the tier's
+}
+
+// Edit is a change of what a DPE's generated files are made of.
+type Edit struct {
+	Drivers  []sim.Driver // nil: as they are
+	Replicas int          // 0: as they are
+	Sizing   *sim.Sizing  // in place of the tier's; nil: as it is
+}
+
+// of gives the inputs of a DPE of e after the edit.
+func (x Edit) of(e Environment, in Inputs) (Inputs, error) {
+	if x.Drivers != nil {
+		in.Drivers = x.Drivers
+	}
+	if x.Replicas != 0 {
+		in.Replicas = x.Replicas
+	}
+	var err error
+	if x.Sizing != nil {
+		in.Sizing, err = exceptional(e, *x.Sizing)
+	}
+	return in, err
 }
 
 // Secrets is what is generated once for a DPE.
@@ -54,7 +77,7 @@ type DPE struct {
 }
 
 const selectDPE = `
-SELECT d.id, d.environment, d.label, d.name, d.revision, d.created_ms, r.release, r.drivers, r.replicas,
+SELECT d.id, d.environment, d.label, d.name, d.revision, d.created_ms, r.release, r.drivers, r.replicas, r.sizing,
   d.key, d.key_id, d.access_key, d.secret_key, d.registry_user, d.registry_token, d.registry_expires_ms, d.seen_revision, d.seen_releases, d.disconnected_ms
 FROM dpe d JOIN revision r ON r.dpe = d.id AND r.number = d.revision
 `
@@ -62,7 +85,7 @@ FROM dpe d JOIN revision r ON r.dpe = d.id AND r.number = d.revision
 func scanDPE(row interface{ Scan(...any) error }) (DPE, error) {
 	var d DPE
 	var created, expires, disconnected int64
-	err := row.Scan(&d.ID, &d.Environment, &d.Label, &d.Name, &d.Revision, &created, &d.Release, (*list[sim.Driver])(&d.Drivers), &d.Replicas,
+	err := row.Scan(&d.ID, &d.Environment, &d.Label, &d.Name, &d.Revision, &created, &d.Release, (*list[sim.Driver])(&d.Drivers), &d.Replicas, (*sizing)(&d.Sizing),
 		&d.Key, &d.KeyID, &d.AccessKey, &d.SecretKey, &d.RegistryUser, &d.RegistryToken, &expires,
 		&d.Seen.Revision, (*list[sim.Release])(&d.Seen.Releases), &disconnected)
 	d.Created, d.RegistryExpires, d.Seen.Disconnected = sqlite.FromMillis(created), sqlite.FromMillis(expires), sqlite.FromMillis(disconnected)
@@ -109,7 +132,8 @@ func (d *DB) DPE(ctx context.Context, env sim.EnvironmentID, l sim.Label) (e Env
 }
 
 // AddDPE stores a DPE for the environment's release, with its first revision, and gives it back as stored.
-// It returns Conflict if the label is in use and Exhausted if the contract or the licence allows no more.
+// It returns Conflict if the label is in use, Exhausted if the contract or the licence allows no more, and Forbidden if the
+// contract allows no exceptional sizing.
 func (d *DB) AddDPE(ctx context.Context, x DPE) (DPE, error) {
 	err := d.db.Update(ctx, func(tx *sqlite.Tx) error {
 		e, err := readyEnvironment(ctx, tx, x.Environment)
@@ -137,6 +161,9 @@ func (d *DB) AddDPE(ctx context.Context, x DPE) (DPE, error) {
 		if err := checkReplicas(e, others, e.Managed.Replicas, x.Replicas); err != nil {
 			return err
 		}
+		if x.Sizing, err = exceptional(e, x.Sizing); err != nil {
+			return err
+		}
 		err = tx.QueryRowContext(ctx, `INSERT INTO dpe
   (environment, label, name, revision, created_ms, key, key_id, access_key, secret_key, registry_user, registry_token, registry_expires_ms)
 VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
@@ -157,10 +184,10 @@ VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
 	return x, err
 }
 
-// EditDPE changes drivers (nil: as they are) and replicas (0: as they are) and gives the DPE before and after; a new
-// revision if anything changed. It returns Conflict unless revision is the current one or 0, and Exhausted if the licence
-// allows no more replicas.
-func (d *DB) EditDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label, drivers []sim.Driver, replicas int, revision int64) (before, after DPE, err error) {
+// EditDPE does an edit and gives the DPE before and after; a new revision if anything changed. It returns Conflict unless
+// revision is the current one or 0, Exhausted if the licence allows no more replicas, and Forbidden if the contract allows
+// no exceptional sizing.
+func (d *DB) EditDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label, edit Edit, revision int64) (before, after DPE, err error) {
 	err = d.db.Update(ctx, func(tx *sqlite.Tx) error {
 		e, err := readyEnvironment(ctx, tx, env)
 		if err != nil {
@@ -173,14 +200,11 @@ func (d *DB) EditDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label, dr
 		if err := before.unchanged(revision); err != nil {
 			return err
 		}
-		in := before.Inputs
-		if drivers != nil {
-			in.Drivers = drivers
+		in, err := edit.of(e, before.Inputs)
+		if err != nil {
+			return err
 		}
-		if replicas != 0 {
-			in.Replicas = replicas
-		}
-		if slices.Equal(in.Drivers, before.Drivers) && in.Replicas == before.Replicas {
+		if slices.Equal(in.Drivers, before.Drivers) && in.Replicas == before.Replicas && in.Sizing == before.Sizing {
 			return nil
 		}
 		all, err := listDPEs(ctx, tx, env)
@@ -245,9 +269,13 @@ func (d DPE) act(action string) Act {
 	for i, x := range d.Drivers {
 		drivers[i] = string(x)
 	}
-	return Act{Action: action, Environment: d.Environment, DPE: d.Label, Detail: map[string]string{
+	detail := map[string]string{
 		"drivers": strings.Join(drivers, ", "), "replicas": strconv.Itoa(d.Replicas), "revision": strconv.FormatInt(d.Revision, 10),
-	}}
+	}
+	if words := SizingWords(d.Sizing); words != "" {
+		detail["sizing"] = words
+	}
+	return Act{Action: action, Environment: d.Environment, DPE: d.Label, Detail: detail}
 }
 
 // forget removes DPEs, at the first argument in milliseconds, with their secrets.
@@ -285,8 +313,8 @@ func revise(ctx context.Context, tx *sqlite.Tx, x DPE, in Inputs) (DPE, error) {
 	if err != nil {
 		return x, err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO revision VALUES (?, ?, ?, ?, ?, ?)`,
-		x.ID, x.Revision+1, in.Release, drivers, in.Replicas, sqlite.Millis(tx.Now))
+	_, err = tx.ExecContext(ctx, `INSERT INTO revision (dpe, number, release, drivers, replicas, sizing, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		x.ID, x.Revision+1, in.Release, drivers, in.Replicas, sizing(in.Sizing), sqlite.Millis(tx.Now))
 	if err != nil {
 		return x, err
 	}
@@ -342,8 +370,8 @@ func orNone(s []string) string {
 func (d *DB) Revision(ctx context.Context, id, number int64) (Inputs, error) {
 	var in Inputs
 	err := d.db.View(ctx, func(tx *sqlite.Tx) error {
-		err := tx.QueryRowContext(ctx, `SELECT release, drivers, replicas FROM revision WHERE dpe = ? AND number = ?`, id, number).
-			Scan(&in.Release, (*list[sim.Driver])(&in.Drivers), &in.Replicas)
+		err := tx.QueryRowContext(ctx, `SELECT release, drivers, replicas, sizing FROM revision WHERE dpe = ? AND number = ?`, id, number).
+			Scan(&in.Release, (*list[sim.Driver])(&in.Drivers), &in.Replicas, (*sizing)(&in.Sizing))
 		return one(err, "the DPE has no revision %d", number)
 	})
 	return in, err
@@ -367,8 +395,8 @@ func (d *DB) RevisionTimes(ctx context.Context, id int64) ([]time.Time, error) {
 // LastRevision gives the newest revision of a DPE that was made for a release, or NotFound.
 func (d *DB) LastRevision(ctx context.Context, x DPE, r sim.Release) (number int64, in Inputs, err error) {
 	err = d.db.View(ctx, func(tx *sqlite.Tx) error {
-		err := tx.QueryRowContext(ctx, `SELECT number, release, drivers, replicas FROM revision WHERE dpe = ? AND release = ? ORDER BY number DESC LIMIT 1`, x.ID, r).
-			Scan(&number, &in.Release, (*list[sim.Driver])(&in.Drivers), &in.Replicas)
+		err := tx.QueryRowContext(ctx, `SELECT number, release, drivers, replicas, sizing FROM revision WHERE dpe = ? AND release = ? ORDER BY number DESC LIMIT 1`, x.ID, r).
+			Scan(&number, &in.Release, (*list[sim.Driver])(&in.Drivers), &in.Replicas, (*sizing)(&in.Sizing))
 		return one(err, "no values.yaml of DPE %s was ever generated for release %s", x.Label, r)
 	})
 	return number, in, err

@@ -36,7 +36,7 @@ type Environment struct {
 
 const selectEnvironment = `
 SELECT e.id, e.name, e.organisation, e.owner, e.cloud, e.region, e.release, e.tier, e.offering,
-  e.engines_allowed, e.replicas_allowed, e.phase, e.created_ms, e.generation, e.access_key, e.secret_key,
+  e.engines_allowed, e.replicas_allowed, e.exceptional_sizing, e.phase, e.created_ms, e.generation, e.access_key, e.secret_key,
   e.allowlist_on, e.allowlist, e.allowlist_version,
   e.managed_replicas, e.managed_key, e.managed_key_id, e.managed_access_key, e.managed_secret_key, COUNT(d.id), COALESCE(SUM(r.replicas), 0)
 FROM environment e
@@ -48,7 +48,7 @@ func scanEnvironment(row interface{ Scan(...any) error }) (Environment, error) {
 	var e Environment
 	var created int64
 	err := row.Scan(&e.ID, &e.Name, &e.Organisation, &e.Owner, &e.Cloud, &e.Region, &e.Release, &e.Tier, &e.Offering,
-		&e.Contract.Engines, &e.Contract.Replicas, &e.Phase, &created, &e.Generation, &e.AccessKey, &e.SecretKey,
+		&e.Contract.Engines, &e.Contract.Replicas, &e.Contract.ExceptionalSizing, &e.Phase, &created, &e.Generation, &e.AccessKey, &e.SecretKey,
 		&e.Allowlist.On, (*list[api.AllowlistEntry])(&e.Allowlist.Entries), &e.Allowlist.Version,
 		&e.Managed.Replicas, &e.Managed.Key, &e.Managed.KeyID, &e.Managed.AccessKey, &e.Managed.SecretKey, &e.Usage.Engines, &e.Usage.Replicas)
 	e.Created = sqlite.FromMillis(created)
@@ -124,11 +124,11 @@ func (d *DB) CreateEnvironment(ctx context.Context, e Environment) (Environment,
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO environment
-  (id, name, organisation, owner, cloud, region, release, tier, offering, engines_allowed, replicas_allowed,
+  (id, name, organisation, owner, cloud, region, release, tier, offering, engines_allowed, replicas_allowed, exceptional_sizing,
    phase, created_ms, generation, access_key, secret_key)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			e.ID, e.Name, e.Organisation, e.Owner, e.Cloud, e.Region, e.Release, e.Tier, e.Offering,
-			e.Contract.Engines, e.Contract.Replicas, api.PhaseCreating, sqlite.Millis(tx.Now), g, e.AccessKey, e.SecretKey.Reveal())
+			e.Contract.Engines, e.Contract.Replicas, e.Contract.ExceptionalSizing, api.PhaseCreating, sqlite.Millis(tx.Now), g, e.AccessKey, e.SecretKey.Reveal())
 		if err != nil {
 			return err
 		}
@@ -138,6 +138,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		return record(ctx, tx, Act{Action: "environment created", Environment: e.ID, Detail: map[string]string{
 			"name": e.Name, "cloud": e.Cloud, "region": e.Region, "release": string(e.Release), "tier": string(e.Tier), "offering": string(e.Offering),
 			"engines_allowed": strconv.Itoa(e.Contract.Engines), "replicas_allowed": strconv.Itoa(e.Contract.Replicas),
+			"exceptional_sizing": strconv.FormatBool(e.Contract.ExceptionalSizing),
 		}})
 	})
 	return e, err
@@ -202,7 +203,9 @@ func (d *DB) UpgradeEnvironment(ctx context.Context, id sim.EnvironmentID, r sim
 			return err
 		}
 		for _, x := range dpes {
-			if _, err := revise(ctx, tx, x, Inputs{Release: r, Drivers: x.Drivers, Replicas: x.Replicas}); err != nil {
+			next := x.Inputs
+			next.Release = r
+			if _, err := revise(ctx, tx, x, next); err != nil {
 				return err
 			}
 		}

@@ -228,7 +228,7 @@ func TestRulesHoldWhateverIsDone(t *testing.T) {
 				l, n := sim.Label(labels.Draw(rt, "label")), counts.Draw(rt, "replicas")
 				revision := int64(rapid.IntRange(0, 3).Draw(rt, "revision"))
 				before, there := m.dpes[l]
-				_, after, err := db.EditDPE(ctx, env, l, nil, n, revision)
+				_, after, err := db.EditDPE(ctx, env, l, store.Edit{Replicas: n}, revision)
 				switch {
 				case !there:
 					wantKind(rt, err, sim.NotFound)

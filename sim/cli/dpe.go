@@ -29,17 +29,23 @@ func newDPECommand(a *app) *cobra.Command {
 
 func newDPEAddCommand(a *app) *cobra.Command {
 	var spec api.DPESpec
-	var drivers []string
+	var drivers, sizing []string
 	cmd := &cobra.Command{
 		Use: "add ENVIRONMENT NAME", Short: "Add a self-managed DPE: keys, credentials and installation commands are generated",
-		Example: `  dpesim dpe add acme-production "Finance warehouse" --drivers postgresql,s3 --replicas 2`,
-		Args:    exactArgs(2),
+		Example: `  dpesim dpe add acme-production "Finance warehouse" --drivers postgresql,s3 --replicas 2
+  dpesim dpe add acme-production "Big one" --sizing cpu-limit=4,memory-request=8Gi,memory-limit=8Gi`,
+		Args: exactArgs(2),
 	}
 	output := outputFlag(cmd)
 	cmd.Flags().StringSliceVar(&drivers, "drivers", nil, "enabled drivers (default: all)")
 	cmd.Flags().IntVar(&spec.Replicas, "replicas", 1, "number of replicas")
+	sizingFlag(cmd, &sizing)
 	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
 		spec.Name = args[1]
+		var err error
+		if spec.ExceptionalSizing, err = toSizing(sizing); err != nil {
+			return err
+		}
 		if cmd.Flags().Changed("drivers") {
 			spec.Drivers = toDrivers(drivers)
 		}
@@ -66,15 +72,16 @@ func toDrivers(names []string) []sim.Driver {
 }
 
 func newDPEEditCommand(a *app) *cobra.Command {
-	var drivers []string
+	var drivers, sizing []string
 	var replicas int
 	var revision int64
 	cmd := &cobra.Command{
-		Use: "edit ENVIRONMENT LABEL", Short: "Change drivers or replicas; nothing reaches the cluster until you redeploy", Args: exactArgs(2),
+		Use: "edit ENVIRONMENT LABEL", Short: "Change drivers, replicas or an exceptional sizing; nothing reaches the cluster until you redeploy", Args: exactArgs(2),
 	}
 	output := outputFlag(cmd)
 	cmd.Flags().StringSliceVar(&drivers, "drivers", nil, "enabled drivers")
 	cmd.Flags().IntVar(&replicas, "replicas", 0, "number of replicas")
+	sizingFlag(cmd, &sizing)
 	cmd.Flags().Int64Var(&revision, "revision", 0, "edit this revision only: refuse if somebody else was faster")
 	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
 		var edit api.DPEEdit
@@ -84,8 +91,15 @@ func newDPEEditCommand(a *app) *cobra.Command {
 		if cmd.Flags().Changed("replicas") {
 			edit.Replicas = &replicas
 		}
+		if cmd.Flags().Changed("sizing") {
+			own, err := toSizing(sizing)
+			if err != nil {
+				return err
+			}
+			edit.ExceptionalSizing = &own
+		}
 		if edit == (api.DPEEdit{}) {
-			return usage(sim.Errorf(sim.Invalid, "nothing to edit").WithHelp("give --drivers or --replicas"))
+			return usage(sim.Errorf(sim.Invalid, "nothing to edit").WithHelp("give --drivers, --replicas or --sizing"))
 		}
 		d, err := c.EditDPE(ctx, sim.EnvironmentID(args[0]), sim.Label(args[1]), edit, revision)
 		if err != nil {
@@ -144,6 +158,7 @@ func newDPEGetCommand(a *app) *cobra.Command {
 			row(w, "Name", d.Name)
 			row(w, "Drivers", d.Drivers)
 			row(w, "Replicas", d.Replicas)
+			row(w, "Sizing", sizingWords(d))
 			row(w, "Release", d.Release)
 			row(w, "Revision", d.Revision)
 			row(w, "Key", d.KeyID)

@@ -38,6 +38,7 @@ func newEnvironmentCreateCommand(a *app) *cobra.Command {
 	cmd.Flags().StringVar((*string)(&spec.Offering), "offering", "", "offering tier: standard, professional, enterprise or universal (default: enterprise)")
 	cmd.Flags().IntVar(&spec.EnginesAllowed, "engines-allowed", 0, "self-managed DPEs that the contract allows (default: the organisation's)")
 	cmd.Flags().IntVar(&spec.ReplicasAllowed, "replicas-allowed", 0, "replicas that the licence allows (default: the organisation's)")
+	cmd.Flags().BoolVar(&spec.ExceptionalSizing, "exceptional-sizing", false, "the contract allows DPEs a sizing other than the tier's")
 	cmd.Flags().StringVar(&spec.Organisation, "organisation", "", "whose it is (default: one's own)")
 	wait.add(cmd)
 	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
@@ -100,10 +101,18 @@ func newEnvironmentGetCommand(a *app) *cobra.Command {
 			row(w, "Object storage", env.Endpoints.ObjectStorage)
 			row(w, "Registry", env.Endpoints.Registry)
 			row(w, "Engines", fmt.Sprintf("%d of %d allowed", env.Usage.Engines, env.Usage.EnginesAllowed))
+			row(w, "Exceptional sizing", allowedWords(env.Contract.ExceptionalSizing))
 			row(w, "Replicas", fmt.Sprintf("%d of %d licensed", env.Usage.Replicas, env.Usage.ReplicasLicensed))
 		})
 	})
 	return cmd
+}
+
+func allowedWords(yes bool) string {
+	if yes {
+		return "allowed"
+	}
+	return "not allowed"
 }
 
 func newEnvironmentUpgradeCommand(a *app) *cobra.Command {
