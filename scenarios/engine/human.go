@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -49,6 +50,13 @@ func (h Human) StepFinished(e StepFinished) {
 	}
 	for line := range strings.Lines(e.Output) {
 		fmt.Fprintf(h.W, "     | %s\n", strings.TrimRight(line, "\r\n"))
+	}
+	for i, line := range slices.Collect(strings.Lines(e.Hint)) {
+		head := "hint:"
+		if i > 0 {
+			head = "     "
+		}
+		fmt.Fprintf(h.W, "     %s %s\n", head, strings.TrimRight(line, "\r\n"))
 	}
 	fmt.Fprintln(h.W)
 }

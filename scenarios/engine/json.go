@@ -28,6 +28,7 @@ type Line struct {
 	Error          string   `json:"error,omitempty"`           // *_finished that is not ok
 	FailedLine     int      `json:"failed_line,omitempty"`     // *_finished that is not ok: of the command in the file
 	Output         string   `json:"output,omitempty"`          // step_finished that is not ok: all that it printed
+	Hint           string   `json:"hint,omitempty"`            // step_finished that is not ok: the step's hint
 }
 
 // ScenarioStarted prints a scenario_started line.
@@ -43,7 +44,7 @@ func (j JSON) StepStarted(e StepStarted) {
 // StepFinished prints a step_finished line.
 func (j JSON) StepFinished(e StepFinished) {
 	l := finished("step_finished", e.Elapsed.Seconds(), e.Err)
-	l.File, l.Step, l.Line, l.Finally, l.Said = e.File, e.Name, e.Line, e.Finally, e.Said
+	l.File, l.Step, l.Line, l.Finally, l.Said, l.Hint = e.File, e.Name, e.Line, e.Finally, e.Said, e.Hint
 	if e.Err != nil {
 		l.Output = e.Output
 	}

@@ -115,7 +115,7 @@ func (p *parser) heading(n *ast.Heading) error {
 }
 
 // known lists the fences that do something, for messages.
-const known = "sh run, sh solve, sh check, sh finally, or LANGUAGE file=NAME"
+const known = "sh guard, sh run, sh solve, sh check, sh hint, text hint, sh finally, or LANGUAGE file=NAME"
 
 func (p *parser) fence(n *ast.FencedCodeBlock) error {
 	line := p.line(n.Pos())
@@ -147,20 +147,18 @@ func (p *parser) fence(n *ast.FencedCodeBlock) error {
 			return p.errorAt(line, "file=%s: %v", name, err)
 		}
 	} else {
-		switch {
-		case words[0] != "sh":
-			return p.errorAt(line, "the fence says %q: a fence that does something is %s", info, known)
-		case words[1] == "run" || words[1] == "solve":
-			f.Kind = RunFence
-		case words[1] == "check":
-			f.Kind = CheckFence
-		case words[1] == "finally":
-			f.Kind = FinallyFence
-		default:
+		f.Kind = Kind(words[1])
+		ofText := words[0] == "text" && f.Kind == HintFence
+		if !f.Kind.word() || words[0] != "sh" && !ofText {
 			return p.errorAt(line, "the fence says %q: a fence that does something is %s", info, known)
 		}
-		if f.stmts, err = p.shell(f, line); err != nil {
-			return err
+		if strings.TrimSpace(f.Text) == "" {
+			return p.errorAt(line, "this fence does nothing: it is empty")
+		}
+		if !ofText {
+			if f.stmts, err = p.shell(f, line); err != nil {
+				return err
+			}
 		}
 	}
 	p.takeProse(p.lineStart(n.Pos()))

@@ -34,6 +34,7 @@ type StepFinished struct {
 	Elapsed time.Duration // wall time
 	Err     error         // nil: as expected; a *[StepError], or ctx's error
 	Said    []string      // by the word say, one line each
+	Hint    string        // the text of the step's hints, "" if it went well
 	Output  string        // everything else that the step printed, both streams as they came
 }
 

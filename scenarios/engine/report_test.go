@@ -18,6 +18,7 @@ func told(t *testing.T) *engine.Scenario {
 	s := parsed(t,
 		"## Good", "~~~sh run", "say one", "echo hidden", "~~~", "~~~sh finally", "say bye", "~~~",
 		"## Bad", "~~~sh check", "echo shown", "say two", "test 1 = 2 ||\\", "  test 3 = 4", "~~~",
+		"~~~text hint", "Count again.", "Then (twice).", "~~~", "~~~sh hint", "test 4 = 4", "~~~",
 		"## Never", "~~~sh run", "echo", "~~~")
 	s.Summary = "In short."
 	return s
@@ -40,6 +41,9 @@ FAIL   0.00s  Bad
 
      test.md:16: exit status 1: test 1 = 2 || ...
      | shown
+     hint: Count again.
+           Then (twice).
+           test 4 = 4
 
 ok     0.00s  Good (clean-up)
               bye
@@ -79,7 +83,7 @@ func TestJSONIsOneDocumentedObjectPerLine(t *testing.T) {
 		{Event: "step_started", File: "test.md", Step: "Bad", Line: 12},
 		{
 			Event: "step_finished", File: "test.md", Step: "Bad", Line: 12, OK: &bad, Said: []string{"two"},
-			Error: "exit status 1: test 1 = 2 || ...", FailedLine: 16, Output: "shown\n",
+			Error: "exit status 1: test 1 = 2 || ...", FailedLine: 16, Output: "shown\n", Hint: "Count again.\nThen (twice).\ntest 4 = 4",
 		},
 		{Event: "step_started", File: "test.md", Step: "Good", Line: 4, Finally: true},
 		{Event: "step_finished", File: "test.md", Step: "Good", Line: 4, Finally: true, OK: &ok, Said: []string{"bye"}},

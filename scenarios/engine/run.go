@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/dpesim/dpesim/scenarios/verb"
@@ -135,29 +136,43 @@ func (r *run) step(ctx context.Context, i int, finally bool) error {
 		err = &StepError{Step: s.Name, File: r.s.File, Line: line, Err: err}
 	}
 	output, said := r.out.take()
+	hint := ""
+	if err != nil {
+		hint = s.Hint()
+	}
 	r.o.Report.StepFinished(StepFinished{
 		File: r.s.File, Index: i, Name: s.Name, Line: s.Line, Finally: finally,
-		Elapsed: r.o.Wall.Now().Sub(began), Err: err, Said: said, Output: output,
+		Elapsed: r.o.Wall.Now().Sub(began), Err: err, Said: said, Output: output, Hint: hint,
 	})
 	return err
 }
 
-// fences writes the step's files and runs its commands, or for the clean-up its finally fences. It gives the line that
-// an error belongs to.
+// fences writes the step's files and runs its guards, then its commands, or for the clean-up its finally fences. It gives
+// the line that an error belongs to.
 func (r *run) fences(ctx context.Context, s Step, finally bool) (line int, err error) {
+	if finally {
+		return r.kinds(ctx, s, FinallyFence)
+	}
 	for _, f := range s.Fences {
-		if f.Kind == FileFence && !finally {
+		if f.Kind == FileFence {
 			if err := writeFile(r.o.Dir, f); err != nil {
 				return f.Line, err
 			}
 		}
 	}
+	if line, err := r.kinds(ctx, s, GuardFence); err != nil {
+		return line, &GuardError{err}
+	}
+	return r.kinds(ctx, s, RunFence, SolveFence, CheckFence)
+}
+
+// kinds runs the step's fences of some kinds in the order of the file.
+func (r *run) kinds(ctx context.Context, s Step, kinds ...Kind) (line int, err error) {
 	for _, f := range s.Fences {
-		if f.Kind == FileFence || (f.Kind == FinallyFence) != finally {
-			continue
-		}
-		if line, err := r.sh.run(ctx, f.stmts); err != nil {
-			return line, err
+		if slices.Contains(kinds, f.Kind) {
+			if line, err := r.sh.run(ctx, f.stmts); err != nil {
+				return line, err
+			}
 		}
 	}
 	return 0, nil

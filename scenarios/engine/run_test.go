@@ -117,6 +117,22 @@ func stepError(t *testing.T, err error, line int) *engine.StepError {
 	return e
 }
 
+func TestAGuardIsLookedAtFirstAndKeepsItsStepFromBeginning(t *testing.T) {
+	t.Parallel()
+	s := parsed(t,
+		"## One", "~~~sh solve", "args solved", "~~~", "~~~sh check", "args checked", "~~~", "~~~sh guard", "args guarded", "~~~",
+		"~~~text hint", "never printed", "~~~",
+		"## Two", "~~~sh run", "args run", "~~~", "~~~sh guard", "code 3", "~~~")
+	r, err := play(t, s, engine.Options{})
+	e := stepError(t, err, 22)
+	if guard, ok := errors.AsType[*engine.GuardError](e.Err); !ok || guard.Error() != "the step was not begun, its guard does not hold: exit status 3: code 3" {
+		t.Errorf("got %v", e)
+	}
+	if want := "[\"guarded\"]\n[\"solved\"]\n[\"checked\"]\n"; r.output(0) != want || strings.Contains(r.output(1), "run") {
+		t.Errorf("got %q, then %q", r.output(0), r.output(1))
+	}
+}
+
 func TestVariablesFunctionsAndDirectoryLastFromFenceToFence(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -38,8 +38,11 @@ type Kind string
 
 // The kinds of fences, by the words of their info strings.
 const (
-	RunFence     Kind = "run"     // sh run, sh solve: does what the step is about
+	GuardFence   Kind = "guard"   // sh guard: what must be so before the step is begun
+	RunFence     Kind = "run"     // sh run: prepares what the step is about; a lesson does it for the learner
+	SolveFence   Kind = "solve"   // sh solve: what the step is about; a lesson leaves it to the learner
 	CheckFence   Kind = "check"   // sh check: what must be so after it
+	HintFence    Kind = "hint"    // sh hint, text hint: for whom the step goes wrong; never run
 	FinallyFence Kind = "finally" // sh finally: cleans up at the end of the run, whatever happened
 	FileFence    Kind = "file"    // LANG file=NAME: a file for the step
 )
@@ -52,6 +55,27 @@ type Fence struct {
 	Text string // the lines between the fences
 
 	stmts []*syntax.Stmt // of the shell fences; their positions are lines of the file
+}
+
+// word tells whether k is the second word of a fence's info string.
+func (k Kind) word() bool {
+	switch k {
+	case GuardFence, RunFence, SolveFence, CheckFence, HintFence, FinallyFence:
+		return true
+	case FileFence:
+	}
+	return false
+}
+
+// Hint gives the text of the step's hints, "" if it has none.
+func (s Step) Hint() string {
+	var hints []string
+	for _, f := range s.Fences {
+		if f.Kind == HintFence {
+			hints = append(hints, strings.TrimRight(f.Text, "\n"))
+		}
+	}
+	return strings.Join(hints, "\n")
 }
 
 // ParseError says which line of a scenario is wrong, and how.
@@ -79,6 +103,15 @@ func (e *StepError) Error() string {
 
 // Unwrap gives the cause.
 func (e *StepError) Unwrap() error { return e.Err }
+
+// GuardError is a step that was not begun, since what it needs is not so.
+type GuardError struct{ Err error }
+
+// Error says so, and what was looked at.
+func (e *GuardError) Error() string { return "the step was not begun, its guard does not hold: " + e.Err.Error() }
+
+// Unwrap gives what the guard came to.
+func (e *GuardError) Unwrap() error { return e.Err }
 
 // CommandError is a statement of a fence that did not succeed.
 type CommandError struct {
