@@ -25,7 +25,7 @@ func TestPortalInABrowser(t *testing.T) {
 	s := simtest.Start(t)
 	for name, flow := range map[string]func(scene){
 		"sign in": scene.signIn, "life of a DPE": scene.lifeOfADPE, "limits": scene.limits, "files": scene.files, "tokens": scene.tokens,
-		"keyboard": scene.byKeyboard, "narrow": scene.narrow, "without scripts": scene.withoutScripts,
+		"two at once": scene.twoAtOnce, "keyboard": scene.byKeyboard, "narrow": scene.narrow, "without scripts": scene.withoutScripts,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -25,4 +25,9 @@ document.addEventListener("keydown", (event) => {
   closeMenus();
 });
 
+// A menu that is open stays so when what it stands in is refreshed; htmx itself gives the focus back.
+let open = [];
+document.addEventListener("htmx:beforeSwap", () => { open = [...document.querySelectorAll("details.menu[id][open]")].map((menu) => menu.id); });
+document.addEventListener("htmx:afterSwap", () => { for (const id of open) document.getElementById(id)?.setAttribute("open", ""); });
+
 document.documentElement.classList.add("js");
