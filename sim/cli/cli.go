@@ -122,7 +122,7 @@ func newRootCommand(a *app) *cobra.Command {
 	add("cloud", newEnvironmentCommand(a), newDPECommand(a), newAllowlistCommand(a), newComplianceCommand(a), newManagedCommand(a), newJobCommand(a), newS3Command(a), newMeCommand(a), newUserCommand(a), newTokenCommand(a), newAuditCommand(a))
 	add("cluster", newHelmCommand(a), newKubectlCommand(a), newNodeCommand(a))
 	add("sim", newClockCommand(a), newFaultCommand(a))
-	add("look", newWaitCommand(a), newEndpointsCommand(a), newTimelineCommand(a), newWhyCommand(a), newResidueCommand(a), newVersionCommand(a))
+	add("look", newWaitCommand(a), newEndpointsCommand(a), newTimelineCommand(a), newWhyCommand(a), newResidueCommand(a), newExpectCommand(a), newMatchCommand(a), newVersionCommand(a))
 	return root
 }
 

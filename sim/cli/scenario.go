@@ -186,12 +186,27 @@ func (a *app) play(ctx context.Context, s *stack.Stack, sc *engine.Scenario, rep
 	env["HOME"] = dir // helm keeps its log-ins and caches there
 	return engine.Run(ctx, sc, engine.Options{
 		Dir:    dir,
-		Verbs:  map[string]verb.Verb{"dpesim": self, "helm": verb.Helm, "kubectl": verb.Kubectl, "jq": verb.JQ},
+		Verbs:  words(),
 		Env:    env,
 		Clock:  s.Clock(),
 		Bus:    s.Bus(),
 		Report: report,
 	})
+}
+
+// words are what a scenario's shell knows beside its own.
+func words() map[string]verb.Verb {
+	return map[string]verb.Verb{
+		"dpesim": self, "helm": verb.Helm, "kubectl": verb.Kubectl, "jq": verb.JQ, "expect": ours("expect"), "match": ours("match"),
+	}
+}
+
+// ours makes a word of a command of ours.
+func ours(command string) verb.Verb {
+	return func(ctx context.Context, c verb.Call) error {
+		c.Args = append([]string{command}, c.Args...)
+		return self(ctx, c)
+	}
 }
 
 // self is this command line as a word of a scenario.

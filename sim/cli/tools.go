@@ -22,21 +22,32 @@ func newToolCommand(a *app, name, short string, tool verb.Verb) *cobra.Command {
 	return &cobra.Command{
 		Use: name + " [ARG...]", Short: short, DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			env := a.Environ()
-			e, err := a.endpoints()
-			switch {
-			case err == nil:
-				env = append(env, "KUBECONFIG="+e.Kubeconfig)
-			case sim.KindOf(err) != sim.NotFound: // without a simulator the tool still has its help and its version
+			call, err := a.clusterCall()
+			if err != nil {
 				return err
 			}
-			dir := a.Dir
-			if dir == "" {
-				if dir, err = os.Getwd(); err != nil {
-					return err
-				}
-			}
-			return a.use(cmd.Context(), tool, verb.Call{Args: args, Dir: dir, Env: env})
+			call.Args = args
+			return a.use(cmd.Context(), tool, call)
 		},
 	}
+}
+
+// clusterCall gives the call of a linked-in tool, still without arguments, on the simulator's cluster. Without a simulator
+// the tools still have their help and their versions.
+func (a *app) clusterCall() (verb.Call, error) {
+	env := a.Environ()
+	e, err := a.endpoints()
+	switch {
+	case err == nil:
+		env = append(env, "KUBECONFIG="+e.Kubeconfig)
+	case sim.KindOf(err) != sim.NotFound:
+		return verb.Call{}, err
+	}
+	dir := a.Dir
+	if dir == "" {
+		if dir, err = os.Getwd(); err != nil {
+			return verb.Call{}, err
+		}
+	}
+	return verb.Call{Dir: dir, Env: env}, nil
 }
