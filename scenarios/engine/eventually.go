@@ -5,11 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"mvdan.cc/sh/v3/expand"
+	"mvdan.cc/sh/v3/interp"
 	"mvdan.cc/sh/v3/syntax"
 
 	"github.com/dpesim/dpesim/scenarios/verb"
@@ -22,6 +25,9 @@ import (
 //	eventually 30s CMD ARG    into    until (CMD ARG) >OUT 2>ERR; do TRIAL again 7 || break; done; TRIAL end 7
 //
 // before the interpreter runs it: TRIAL is a word of the engine that waits for the next event, and OUT and ERR are its buffers.
+// within runs the command once and bounds it: "within 30s CMD" turns into "( BOUND=...; CMD )", and words look at that
+// variable, which no program is handed.
+//
 // In the parentheses a failing command of a function ends it: the interpreter's subshells keep "set -e" even in a
 // condition (bash does not).
 
@@ -29,7 +35,9 @@ const (
 	trialWord = "scenario-trial"            // the engine's word
 	trialOut  = "/dev/scenario-trial/out/"  // + id: where the command prints
 	trialErr  = "/dev/scenario-trial/err/"  // + id
-	usage     = "DURATION COMMAND [ARG...]" // of both words
+	usage     = "DURATION COMMAND [ARG...]" // of the three words
+	bound     = "scenario_within"           // the variable of within: the product time of its end, in ns since 1970
+	cutOff    = 124                         // the exit status of what within cuts off, as that of timeout
 
 	// look is the product time after which a trial looks again though no event came: what changes by time alone is
 	// told by nobody.
@@ -39,7 +47,7 @@ const (
 )
 
 // ownWords are the words of the engine that are no builtins of the interpreter.
-var ownWords = []string{"eventually", "consistently", "say", "sleep", "record", trialWord}
+var ownWords = []string{"eventually", "consistently", "within", "say", "sleep", "record", trialWord}
 
 // trial is one eventually or consistently under way.
 type trial struct {
@@ -50,32 +58,97 @@ type trial struct {
 	events   *event.Subscription // from before the command looked
 	out, err buffer              // what the last try printed
 	tries    int
-	status   int  // of the last try
-	over     bool // the deadline has passed
+	status   int     // of the last try
+	over     bool    // the deadline has passed
+	began    time.Time
+	seen     []sight // what the tries printed, without repetitions; the last is the latest
+	dropped  int     // of seen, in its middle
 }
 
-// rewrite turns uses of eventually and consistently into loops and leaves every other call as it is.
-func (sh *shell) rewrite(_ context.Context, args []string) ([]string, error) {
-	if args[0] != "eventually" && args[0] != "consistently" {
+// sight is what a try printed, in one line.
+type sight struct {
+	after time.Duration // product time since the trial began
+	text  string
+}
+
+// maxSights bounds what a trial keeps of what it saw.
+const maxSights = 12
+
+// note keeps what the last try printed, if that is new.
+func (t *trial) note(now time.Time) {
+	text := inOneLine(t.err.String() + t.out.String())
+	if n := len(t.seen); n > 0 && t.seen[n-1].text == text {
+		return
+	}
+	if len(t.seen) == maxSights {
+		t.seen = slices.Delete(t.seen, maxSights/2, maxSights/2+1)
+		t.dropped++
+	}
+	t.seen = append(t.seen, sight{now.Sub(t.began), text})
+}
+
+// history tells how what was watched changed, "" if it did not.
+func (t *trial) history() string {
+	if len(t.seen) < 2 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("what it printed, and when that changed:\n")
+	for i, s := range t.seen {
+		if i == maxSights/2 && t.dropped > 0 {
+			fmt.Fprintf(&b, "  (%d more changes)\n", t.dropped)
+		}
+		fmt.Fprintf(&b, "  %8s  %s\n", "+"+s.after.Round(10*time.Millisecond).String(), s.text)
+	}
+	return b.String()
+}
+
+// inOneLine gives text in one line of at most 160 characters.
+func inOneLine(text string) string {
+	words := strings.Join(strings.Fields(text), " ")
+	if words == "" {
+		return "(nothing)"
+	}
+	if r := []rune(words); len(r) > 160 {
+		return string(r[:159]) + "…"
+	}
+	return words
+}
+
+// rewrite turns uses of eventually, consistently and within into what the interpreter can run and leaves every other call
+// as it is.
+func (sh *shell) rewrite(ctx context.Context, args []string) ([]string, error) {
+	word := args[0]
+	if word != "eventually" && word != "consistently" && word != "within" {
 		return args, nil
 	}
-	word := args[0]
+	wrong := func(format string, a ...any) ([]string, error) {
+		return []string{trialWord, "usage", word, fmt.Sprintf(format, a...)}, nil
+	}
 	if len(args) < 3 {
-		return []string{trialWord, "usage", word, word + " " + usage}, nil
+		return wrong("%s %s", word, usage)
 	}
 	limit, err := time.ParseDuration(args[1])
 	if err != nil || limit <= 0 {
-		return []string{trialWord, "usage", word, fmt.Sprintf("%q is no duration like 30s; usage: %s %s", args[1], word, usage)}, nil //nolint:nilerr // said by the word itself
+		return wrong("%q is no duration like 30s; usage: %s %s", args[1], word, usage) //nolint:nilerr // said by the word itself
 	}
 	var quoted []string
 	for _, arg := range args[2:] {
 		q, err := syntax.Quote(arg, syntax.LangBash)
 		if err != nil {
-			return []string{trialWord, "usage", word, err.Error()}, nil //nolint:nilerr // said by the word itself, as the shell does
+			return wrong("%v", err) //nolint:nilerr // said by the word itself, as the shell does
 		}
 		quoted = append(quoted, q)
 	}
-	t := &trial{word: word, command: strings.Join(quoted, " "), limit: limit, deadline: sh.o.Clock.Now().Add(limit)}
+	command, now := strings.Join(quoted, " "), sh.o.Clock.Now()
+	if word == "within" {
+		end := now.Add(limit)
+		if outer, ok := endOf(interp.HandlerCtx(ctx).Env); ok && outer.Before(end) {
+			end = outer
+		}
+		return []string{"eval", fmt.Sprintf("( %s=%d; %s )", bound, end.UnixNano(), command)}, nil
+	}
+	t := &trial{word: word, command: command, limit: limit, began: now, deadline: now.Add(limit)}
 	t.events = sh.o.Bus.Subscribe(sh.o.Bus.Last())
 	id := sh.addTrial(t)
 	loop := "until"
@@ -84,6 +157,12 @@ func (sh *shell) rewrite(_ context.Context, args []string) ([]string, error) {
 	}
 	return []string{"eval", fmt.Sprintf("%s ( %s ) >%s%s 2>%s%[4]s; do %[6]s again %[4]s || break; done; %[6]s end %[4]s",
 		loop, t.command, trialOut, id, trialErr, trialWord)}, nil
+}
+
+// endOf gives the product time at which the within around a call ends, if there is one.
+func endOf(env expand.Environ) (time.Time, bool) {
+	ns, err := strconv.ParseInt(env.Get(bound).String(), 10, 64)
+	return time.Unix(0, ns), err == nil
 }
 
 func (sh *shell) addTrial(t *trial) string {
@@ -122,6 +201,7 @@ func (sh *shell) trialStep(ctx context.Context, c verb.Call, status int) error {
 	}
 	t.tries++
 	t.status = status
+	t.note(sh.o.Clock.Now())
 	if t.over = !sh.o.Clock.Now().Before(t.deadline); t.over {
 		return &verb.ExitError{Code: 1}
 	}
@@ -163,8 +243,8 @@ func (t *trial) end(c verb.Call) error {
 	case right:
 		return nil
 	case t.word == "eventually":
-		fmt.Fprintf(c.Stderr, "eventually: not so within %s, looked %d times, the last ended with exit status %d: %s\n",
-			t.limit, t.tries, t.status, t.command)
+		fmt.Fprintf(c.Stderr, "eventually: not so within %s, looked %d times, the last ended with exit status %d: %s\n%s",
+			t.limit, t.tries, t.status, t.command, t.history())
 	default:
 		fmt.Fprintf(c.Stderr, "consistently: no longer so within %s, after it had held %d times: %s\n", t.limit, t.tries, t.command)
 	}
@@ -193,6 +273,13 @@ func (b *buffer) Read(p []byte) (int, error) {
 
 // Close does nothing: the buffer outlives the try that wrote it.
 func (b *buffer) Close() error { return nil }
+
+// String gives what the buffer holds.
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
 
 // take empties the buffer and gives what it held.
 func (b *buffer) take() string {

@@ -345,7 +345,7 @@ func TestEventuallyFailsWithTheLastOutputWhenItsProductTimeIsOver(t *testing.T) 
 		n := 0
 		never := func(_ context.Context, c verb.Call) error {
 			n++
-			fmt.Fprintf(c.Stdout, "state %d\n", n)
+			fmt.Fprintf(c.Stdout, "state\n%d\n", n/60)
 			return &verb.ExitError{Code: 8}
 		}
 		r, err := play(t, script(t, "check", "never_() { never; true; }", "eventually 2m never_ x"),
@@ -356,9 +356,69 @@ func TestEventuallyFailsWithTheLastOutputWhenItsProductTimeIsOver(t *testing.T) 
 		if passed := c.Now().Sub(began); passed < 2*time.Minute {
 			t.Errorf("it gave up after %s", passed)
 		}
-		want := fmt.Sprintf("state %d\neventually: not so within 2m0s, looked %d times, the last ended with exit status 8: never_ x\n", n, n)
+		want := "state\n2\neventually: not so within 2m0s, looked 121 times, the last ended with exit status 8: never_ x\n" +
+			"what it printed, and when that changed:\n       +0s  state 0\n      +59s  state 1\n    +1m59s  state 2\n"
 		if got := r.output(0); got != want {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+func TestWhatAWaitSawIsToldInPart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := clock.NewFrozen(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+		ctx, stop := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { advance(ctx, c) })
+		defer wg.Wait()
+		defer stop()
+		n := 0
+		count := func(_ context.Context, c verb.Call) error {
+			n++
+			fmt.Fprintln(c.Stdout, n)
+			return &verb.ExitError{Code: 1}
+		}
+		r, err := play(t, script(t, "check", "eventually 20s count"), engine.Options{Clock: c, Verbs: map[string]verb.Verb{"count": count}})
+		stepError(t, err, 6)
+		if got := r.output(0); !strings.Contains(got, "      +5s  6\n  (9 more changes)\n      +15s  16\n") || !strings.HasSuffix(got, "      +20s  21\n") {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+func TestWithinCutsOffWhatTakesLonger(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := clock.NewFrozen(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+		ctx, stop := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { advance(ctx, c) })
+		defer wg.Wait()
+		defer stop()
+		hang := func(ctx context.Context, _ verb.Call) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		began := c.Now()
+		r, err := play(t, script(t, "run",
+			"long() { args in time; hang; args never; }",
+			"within 1m args 'b  c'",
+			"within 1m test a = a",
+			`env=$(within 1m getenv scenario_within); test "$env" = ""`,
+			"within 1h within 10s long || test $? = 124",
+			"! within 10s eventually 1h long",
+			"within 20s within 1h hang",
+		), engine.Options{Clock: c, Verbs: map[string]verb.Verb{"hang": hang}})
+		e := stepError(t, err, 12)
+		if command, ok := errors.AsType[*engine.CommandError](e); !ok || command.Code != 124 {
+			t.Errorf("got %v", err)
+		}
+		if passed := c.Now().Sub(began); passed < 40*time.Second || passed > 42*time.Second {
+			t.Errorf("it took %s", passed)
+		}
+		if got := r.output(0); !strings.HasPrefix(got, "[\"b  c\"]\n[\"in\" \"time\"]\nwithin: hang was cut off, the time is over\n") || strings.Contains(got, "never") {
+			t.Errorf("got %q", got)
 		}
 	})
 }

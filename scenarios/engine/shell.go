@@ -134,6 +134,12 @@ func (sh *shell) exec(ctx context.Context, args []string) error {
 	hc := interp.HandlerCtx(ctx)
 	c := verb.Call{Args: args[1:], Stdin: hc.Stdin, Stdout: hc.Stdout, Stderr: hc.Stderr, Dir: hc.Dir}
 	c.Env = exported(hc.Env)
+	around := ctx
+	if end, ok := endOf(hc.Env); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = sh.o.Clock.WithTimeout(ctx, end.Sub(sh.o.Clock.Now()))
+		defer cancel()
+	}
 	var err error
 	switch args[0] {
 	case "say":
@@ -152,8 +158,12 @@ func (sh *shell) exec(ctx context.Context, args []string) error {
 	if err == nil {
 		return nil
 	}
+	if around.Err() != nil {
+		return around.Err()
+	}
 	if ctx.Err() != nil {
-		return ctx.Err()
+		fmt.Fprintf(c.Stderr, "within: %s was cut off, the time is over\n", args[0])
+		return interp.ExitStatus(cutOff)
 	}
 	return interp.ExitStatus(min(max(verb.ExitCode(err), 1), 255))
 }
