@@ -23,6 +23,8 @@ const (
 	dpeEdited           = "dpe edited"
 	tokenRotated        = "registry token rotated"
 	dpeRemoved          = "dpe removed"
+	commandsStarted     = "commands started"
+	commandsEnded       = "commands ended"
 	dpeStatusChanged    = "dpe status changed"
 	complianceChanged   = "compliance changed"
 )

@@ -49,6 +49,7 @@ type target struct {
 	trust              string        // file of the certificates that helm trusts at the vendor's registry
 	flags              string        // of every command that renders the chart
 	images             string        // what is to be known about the nodes' pulls
+	notHere            string        // why it cannot be run on the simulator's own cluster; empty: it can
 }
 
 func targetOf(v api.Variant, d store.DPE, at api.Endpoints) target {
@@ -78,7 +79,8 @@ func targetOf(v api.Variant, d store.DPE, at api.Endpoints) target {
 						at.Registry, d.RegistryUser, tokenFile, at.Registry, d.Release, d.Release),
 				},
 			},
-			chart: `"oci://$MIRROR/charts/` + chart.Name + `"`, trust: caFile, flags: ` --set global.registry="$MIRROR"`,
+			notHere: "It cannot be run here: it needs crane, which is no part of dpesim, and a registry of your own that you are logged in to.",
+			chart:   `"oci://$MIRROR/charts/` + chart.Name + `"`, trust: caFile, flags: ` --set global.registry="$MIRROR"`,
 			images: " The nodes' container runtime must trust your registry's CA: that is set up on the nodes. If your registry asks the nodes for a login, make a pull secret in the namespace and add: --set 'imagePullSecrets[0].name=NAME'.",
 		}
 	case api.VariantPrivateCA:
@@ -92,7 +94,8 @@ func targetOf(v api.Variant, d store.DPE, at api.Endpoints) target {
 				Explanation: "helm takes one file with all the authorities that it may meet.",
 				Command:     fmt.Sprintf("cat %s %s > %s", caFile, ownCAFile, bothCAFiles),
 			}},
-			chart: vendor, trust: bothCAFiles, flags: " --set-file extraCaCertificates.corporate=" + ownCAFile,
+			notHere: "It cannot be run here: it needs the certificates of your own CA (" + ownCAFile + "), which the portal does not have.",
+			chart:   vendor, trust: bothCAFiles, flags: " --set-file extraCaCertificates.corporate=" + ownCAFile,
 			images: " The nodes' container runtime must trust your CA too: that is set up on the nodes. If the engine shall use a proxy, add: --set proxy.httpsProxy=http://HOST:PORT.",
 		}
 	case api.VariantDirect:
@@ -126,6 +129,7 @@ func installation(v api.Variant, d store.DPE, at api.Endpoints) api.Installation
 			Explanation: "Only for a DPE that is installed. Nothing is changed; values of secrets are masked. " +
 				"The exit code is 1 if there are differences.",
 			Command: fmt.Sprintf("helm template %s --skip-tests | kubectl diff --namespace %s -f -", render, namespace),
+			NotHere: "Not run here: kubectl needs the program diff for it, which is no part of dpesim.",
 		}},
 		Install: []api.Command{{
 			Title: "Install or update the DPE",
@@ -136,6 +140,7 @@ func installation(v api.Variant, d store.DPE, at api.Endpoints) api.Installation
 		Verify:    verify(d.Label),
 		Rollback:  rollback(d.Label),
 		Uninstall: uninstall(d.Label, at),
+		NotHere:   t.notHere,
 	}
 }
 
@@ -203,11 +208,13 @@ func uninstall(l sim.Label, at api.Endpoints) []api.Command {
 			Title:       "Log out of the artifacts registry",
 			Explanation: "Forgets the access token on this machine.",
 			Command:     "helm registry logout " + at.Registry,
+			NotHere:     "Not run here: a run's own log-in is gone when it ends.",
 		},
 		{
 			Title:       "Remove the namespace",
 			Explanation: "Only if nothing else is in it: everything in it is deleted.",
 			Command:     "kubectl delete namespace " + namespace,
+			NotHere:     "Not run here: other DPEs may be in the namespace, so that is for you to say.",
 		},
 	}
 }

@@ -344,6 +344,7 @@ func (p *Portal) removeDPE(ctx context.Context, env sim.EnvironmentID, l sim.Lab
 		if err != nil {
 			return sim.Event{}, fmt.Errorf("remove DPE %s: %w", l, err)
 		}
+		p.endRuns(d.ID)
 		return sim.Event{Environment: env, DPE: l, What: dpeRemoved, Detail: map[string]string{
 			"key_id": string(d.KeyID), "replicas_freed": strconv.Itoa(d.Replicas),
 		}}, nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -120,6 +121,32 @@ func (p *Portal) next(ctx context.Context, sub *event.Subscription) (sim.Event, 
 
 // streamEvents sends events as they happen until the caller leaves or the portal stops.
 func (p *Portal) streamEvents(c echo.Context, after uint64, wanted func(sim.Event) bool) error {
+	sub := p.opts.Bus.Subscribe(after)
+	return p.stream(c, func(ctx context.Context) (string, error) {
+		e, err := p.next(ctx, sub)
+		missed, isMissed := errors.AsType[*event.MissedError](err)
+		switch {
+		case errors.Is(err, errSilent):
+			return alive, nil
+		case isMissed:
+			return fmt.Sprintf("event: missed\ndata: {\"missed\":%d}\n\n", missed.Missed), nil
+		case err != nil || !wanted(e):
+			return "", err
+		}
+		data, err := json.Marshal(e)
+		if err != nil {
+			return "", fmt.Errorf("encode event %d: %w", e.Seq, err)
+		}
+		return fmt.Sprintf("id: %d\ndata: %s\n\n", e.Seq, data), nil
+	})
+}
+
+// alive says in a stream that it lives.
+const alive = ": alive\n\n"
+
+// stream sends what next gives, pieces of a stream of server-sent events, until the caller leaves, the portal stops or next
+// returns an error: io.EOF is its end.
+func (p *Portal) stream(c echo.Context, next func(ctx context.Context) (string, error)) error {
 	h := c.Response().Header()
 	h.Set(echo.HeaderContentType, api.EventStreamType)
 	h.Set(echo.HeaderCacheControl, "no-store")
@@ -128,30 +155,21 @@ func (p *Portal) streamEvents(c echo.Context, after uint64, wanted func(sim.Even
 	ctx, cancel := context.WithCancel(c.Request().Context())
 	defer cancel()
 	defer context.AfterFunc(p.stopping, cancel)()
-	sub := p.opts.Bus.Subscribe(after)
+	c.Response().Flush()
 	for {
-		c.Response().Flush()
-		e, err := p.next(ctx, sub)
-		var line string
-		missed, isMissed := errors.AsType[*event.MissedError](err)
-		switch {
-		case errors.Is(err, errSilent):
-			line = ": alive\n\n"
-		case isMissed:
-			line = fmt.Sprintf("event: missed\ndata: {\"missed\":%d}\n\n", missed.Missed)
-		case err != nil: // the caller left, or the portal stops
+		piece, err := next(ctx)
+		if ctx.Err() != nil || errors.Is(err, io.EOF) {
 			return nil
-		case !wanted(e):
-			continue
-		default:
-			data, err := json.Marshal(e)
-			if err != nil {
-				return fmt.Errorf("encode event %d: %w", e.Seq, err)
-			}
-			line = fmt.Sprintf("id: %d\ndata: %s\n\n", e.Seq, data)
 		}
-		if _, err := c.Response().Write([]byte(line)); err != nil {
+		if err != nil {
+			return err
+		}
+		if piece == "" {
+			continue
+		}
+		if _, err := c.Response().Write([]byte(piece)); err != nil {
 			return nil // the caller left
 		}
+		c.Response().Flush()
 	}
 }

@@ -147,6 +147,7 @@ type sut struct {
 	*api.Client
 	cloud     *cloud
 	simulator *simulator
+	runner    *runner
 	bus       *event.Bus
 	clock     *clock.Clock
 	faults    *fault.Set
@@ -183,11 +184,11 @@ func options(tb testing.TB, path string) (portal.Options, *sut) {
 	s := &sut{clock: clock.NewFrozen(epoch), log: &logBuffer{}}
 	s.bus = event.New(s.clock, 1<<12)
 	s.cloud = newCloud(s.bus)
-	s.simulator = &simulator{}
+	s.simulator, s.runner = &simulator{}, &runner{}
 	d := draw.New(1)
 	s.faults = fault.New(s.clock, d)
 	return portal.Options{
-		Path: path, Listener: l, Token: operator, Hosts: []string{"portal.dpesim.localhost"}, Cloud: s.cloud, Simulator: s.simulator, Clock: s.clock, Bus: s.bus, Draw: d,
+		Path: path, Listener: l, Token: operator, Hosts: []string{"portal.dpesim.localhost"}, Cloud: s.cloud, Simulator: s.simulator, Runner: s.runner, Clock: s.clock, Bus: s.bus, Draw: d,
 		Faults: s.faults, Log: slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}, s
 }

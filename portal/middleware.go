@@ -39,6 +39,7 @@ func newRouter(p *Portal) *router {
 	p.complianceRoutes(r)
 	p.managedRoutes(r)
 	p.dpeRoutes(r)
+	p.runRoutes(r)
 	p.jobRoutes(r)
 	p.eventRoutes(r)
 	p.whyRoutes(r)

@@ -202,6 +202,8 @@ func vocabulary() openapi.Words {
 			reflect.TypeFor[api.State]():          names(api.States()),
 			reflect.TypeFor[api.Colour]():         names(api.Colours()),
 			reflect.TypeFor[api.Variant]():        names(api.Variants()),
+			reflect.TypeFor[api.Task]():           names(api.Tasks()),
+			reflect.TypeFor[api.RunState]():       names(api.RunStates()),
 			reflect.TypeFor[api.JobKind]():        names(api.JobKinds()),
 			reflect.TypeFor[api.JobState]():       names(api.JobStates()),
 			reflect.TypeFor[api.CredentialKind](): names(api.CredentialKinds()),

@@ -14,6 +14,7 @@ import (
 
 	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/portal/room"
+	"github.com/dpesim/dpesim/portal/runs"
 	"github.com/dpesim/dpesim/portal/store"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/clock"
@@ -60,6 +61,7 @@ type Options struct {
 	Hosts       []string     // names the portal answers to, beside localhost and loopback addresses; any other Host is refused
 	Cloud       Cloud
 	Simulator   room.Simulator
+	Runner      runs.Runner // nil: no commands can be run here
 	Clock       *clock.Clock
 	Bus         *event.Bus // nil: silent, and statuses are computed on demand only
 	Draw        *draw.Source
@@ -98,6 +100,7 @@ type Portal struct {
 	changed chan struct{} // of capacity 1: an intent may have changed
 	closing func() error  // Close's work, once
 
+	runs     *runs.Runs
 	failures failures
 	progress progress
 
@@ -138,6 +141,7 @@ func open(ctx context.Context, o Options) (*Portal, error) {
 	}
 	p := &Portal{opts: o, store: db, wall: clock.New(), changed: make(chan struct{}, 1), causes: map[sim.EnvironmentID]uint64{}, underWay: map[request]bool{}, owners: map[sim.EnvironmentID]ownership{}}
 	p.room = &room.Room{Simulator: o.Simulator, Product: product{p}, Clock: o.Clock, Bus: o.Bus, Faults: o.Faults}
+	p.runs = runs.New(o.Runner, o.Clock)
 	p.stopping, p.stop = context.WithCancel(context.Background())
 	p.signal() // whatever was wanted before the last end may not have been done
 	p.http = &http.Server{
@@ -181,7 +185,9 @@ func (p *Portal) Serve(ctx context.Context) error {
 	case err = <-failed:
 	}
 	cancel()
-	return errors.Join(err, p.shutdown())
+	err = errors.Join(err, p.shutdown())
+	p.runs.Close()
+	return err
 }
 
 // shutdown stops answering: streams end at once, other requests within [shutdownGrace].
@@ -200,6 +206,7 @@ func (p *Portal) Close() error { return p.closing() }
 func (p *Portal) close() error {
 	p.stop()
 	err := p.shutdown()
+	p.runs.Close()
 	for _, l := range []net.Listener{p.opts.Listener, p.opts.TLSListener} {
 		if l == nil {
 			continue

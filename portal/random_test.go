@@ -63,6 +63,7 @@ func TestWhateverIsSentIsAnsweredAsDocumented(t *testing.T) {
 		s.environment(t, api.EnvironmentSpec{Name: "Prod"})
 		must(s.AddDPE(t.Context(), "prod", api.DPESpec{Name: "Finance"}))(t)
 		must(s.SubmitJob(t.Context(), "prod", api.JobSpec{Bucket: "b", Key: "k"}))(t)
+		must(s.StartRun(t.Context(), "prod", "finance", api.RunSpec{Task: api.TaskInstall}))(t)
 		w := &wire{address: o.Listener.Addr().String()}
 		defer w.close()
 		for range rapid.IntRange(30, 60).Draw(rt, "requests") {
@@ -254,7 +255,7 @@ func who(t *rapid.T) []string {
 
 // value draws a parameter: what is there, what could be, or a trick.
 func (g generator) value(t *rapid.T, p parameter) string {
-	there := map[string]string{"env": "prod", "environment": "prod", "label": "finance", "dpe": "finance", "job": "job-1", "before": "job-1", "user": "nobody", "release": "15.3.0", "If-Match": `"1"`, "Idempotency-Key": "k", "subject": "dpe/finance"}
+	there := map[string]string{"env": "prod", "environment": "prod", "label": "finance", "dpe": "finance", "job": "job-1", "run": "run-1", "before": "job-1", "user": "nobody", "release": "15.3.0", "If-Match": `"1"`, "Idempotency-Key": "k", "subject": "dpe/finance"}
 	switch rapid.IntRange(0, 9).Draw(t, "kind of "+p.Name) {
 	case 0:
 		return rapid.SampledFrom(tricks()).Draw(t, p.Name)

@@ -147,6 +147,8 @@ type Command struct {
 	Title       string `json:"title"`
 	Explanation string `json:"explanation"`
 	Command     string `json:"command"` // POSIX shell; no secret in it
+	// NotHere says why a run on the simulator's own cluster leaves it out; absent: it does not.
+	NotHere string `json:"not_here,omitempty"`
 }
 
 // Requirement is software that an installation needs.
@@ -182,6 +184,8 @@ type Installation struct {
 	Verify      []Command `json:"verify"`
 	Rollback    []Command `json:"rollback"`
 	Uninstall   []Command `json:"uninstall"`
+	// NotHere says why it cannot be installed by a run on the simulator's own cluster; absent: it can.
+	NotHere string `json:"not_here,omitempty"`
 }
 
 // Commands is how to install, look after and uninstall a DPE.

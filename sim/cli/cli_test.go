@@ -410,7 +410,7 @@ func TestWhyReadsFromTheSymptomToTheFirstCause(t *testing.T) {
 	if len(lines) < 3 || !strings.HasPrefix(lines[2], "> ") || !strings.Contains(lines[2], "portal  dpe added (") || !strings.HasSuffix(lines[2], "   <- first cause") {
 		t.Errorf("%s", out)
 	}
-	if !strings.HasSuffix(out, "\nWhat to do: install it: 'dpesim dpe commands acme edge-eu' prints how\n") {
+	if !strings.HasSuffix(out, "\nWhat to do: install it: 'dpesim dpe commands acme edge-eu' prints how, 'dpesim dpe run-commands acme edge-eu' does it\n") {
 		t.Errorf("%s", out)
 	}
 	x := decode[why.Explanation](t, w.ok("why", "dpe/acme/edge-eu", "-o", "json"))

@@ -23,7 +23,7 @@ func newDPECommand(a *app) *cobra.Command {
 		Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newDPEAddCommand(a), newDPEEditCommand(a), newDPEListCommand(a), newDPEGetCommand(a), newDPEValuesCommand(a),
-		newDPECommandsCommand(a), newDPETokenCommand(a), newDPERemoveCommand(a), newDPERunCommand(a), newDPEReadyCommand(a))
+		newDPECommandsCommand(a), newDPERunCommandsCommand(a), newDPETokenCommand(a), newDPERemoveCommand(a), newDPERunCommand(a), newDPEReadyCommand(a))
 	return cmd
 }
 

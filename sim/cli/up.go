@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/scenarios/operator"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/stack"
 )
@@ -66,6 +67,7 @@ func (f *stackFlags) open(ctx context.Context, a *app) (*stack.Stack, error) {
 	for i, path := range f.config.NodeCAs {
 		f.config.NodeCAs[i] = a.path(path)
 	}
+	f.config.Shell = operator.Run
 	return stack.Open(ctx, f.config)
 }
 

@@ -30,6 +30,7 @@ type Config struct {
 	NodeCAs []string       // PEM files of authorities that the nodes trust when they pull, beside the cloud's and the system's
 	Source  netip.Addr     // public address of the customer's egress, as the cloud sees it
 
+	Shell Shell        // runs the portal's commands on the cluster, as scenarios/operator does; nil: the portal cannot run any
 	Clock *clock.Clock // nil: real time
 	Log   *slog.Logger // nil: silent
 }

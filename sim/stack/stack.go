@@ -203,9 +203,13 @@ func (s *Stack) openPortal(ctx context.Context) error {
 		return errors.Join(err, plain.Close())
 	}
 	s.httpPort = portOf(plain.Addr())
+	commands, err := s.openRunner()
+	if err != nil {
+		return errors.Join(err, plain.Close(), secure.Close())
+	}
 	s.portal, err = portal.Open(ctx, portal.Options{
 		Path: s.dir.join("portal.db"), Token: s.token, Listener: plain, TLSListener: secure, TLS: s.ca.ServerTLS(host), Hosts: []string{host},
-		Cloud: cloud{s}, Simulator: simulator{s}, Clock: s.config.Clock, Bus: s.bus, Draw: s.draw, Faults: s.faults, Log: s.log(sim.PartPortal),
+		Cloud: cloud{s}, Simulator: simulator{s}, Runner: commands, Clock: s.config.Clock, Bus: s.bus, Draw: s.draw, Faults: s.faults, Log: s.log(sim.PartPortal),
 	})
 	if err != nil {
 		return errors.Join(err, plain.Close(), secure.Close())

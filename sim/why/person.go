@@ -11,6 +11,9 @@ import (
 // writeRefused is the event of a person whom the cluster did not let do something: it says nothing of the thing itself.
 const writeRefused = "write refused"
 
+// commandsStarted is the event of a person who has the portal run what it prints, on the simulator's own cluster.
+const commandsStarted = "commands started"
+
 // person tells whether e is what a person did in the cluster.
 func person(e sim.Event) bool {
 	return e.Part == sim.PartCluster && e.Detail["user"] != "" && e.Detail["client"] != ""
@@ -18,11 +21,15 @@ func person(e sim.Event) bool {
 
 // told tells whether a detail is in the words of [did].
 func told(key string) bool {
-	return slices.Contains([]string{"user", "client", "version", "command", "verb", "resource", "name", "pod", "deployment", "node", "release", "subresource"}, key)
+	return slices.Contains([]string{"user", "client", "version", "command", "verb", "resource", "name", "pod", "deployment", "node", "release", "subresource", "by", "task"}, key)
 }
 
-// Act says what a person did in the cluster, if e tells that: "operator ran helm install of edge-eu".
+// Act says what a person did in the cluster, if e tells that: "operator ran helm install of edge-eu", "ada had the portal
+// run the install commands of edge-eu".
 func Act(e sim.Event) (words string, ok bool) {
+	if e.Part == sim.PartPortal && e.What == commandsStarted && e.Detail["by"] != "" {
+		return oneLine(e.Detail["by"] + " had the portal run the " + e.Detail["task"] + " commands of " + string(e.DPE)), true
+	}
 	if !person(e) {
 		return "", false
 	}

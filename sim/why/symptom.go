@@ -173,7 +173,7 @@ func (l *log) dpe(s subject, rows []DPE) (Explanation, error) {
 	}
 	if !ok {
 		out.Summary += ": nobody has installed it yet"
-		out.Hint = fmt.Sprintf("install it: 'dpesim dpe commands %s %s' prints how", env, label)
+		out.Hint = fmt.Sprintf("install it: 'dpesim dpe commands %[1]s %[2]s' prints how, 'dpesim dpe run-commands %[1]s %[2]s' does it", env, label)
 		if e, ok := l.newest(0, 0, func(e sim.Event) bool { return mine(e) && e.What == "dpe added" }); ok {
 			out.Chains = l.chains(e)
 		}

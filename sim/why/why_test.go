@@ -287,6 +287,14 @@ func TestTextIsOneLine(t *testing.T) {
 	}
 }
 
+func TestWhoHadThePortalRunItsCommandsIsNamed(t *testing.T) {
+	t.Parallel()
+	e := cloud(sim.PartPortal, 0, "commands started", "by", "ada", "task", "install", "run", "run-1")
+	if got, want := why.Text(e), "ada had the portal run the install commands of edge-eu: commands started (run=run-1)"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // Whatever the events say, an explanation ends, tells no event twice and begins with one about the subject.
 func TestExplanationsAreSoundForAnyEvents(t *testing.T) {
 	t.Parallel()
