@@ -144,6 +144,9 @@ func (c scene) lifeOfADPE() {
 		p.loses("Redeploy needed")
 	})
 
+	c.allowlist(p)
+	c.managed(p)
+
 	p.follow("See what it means")
 	p.sees("from release 15.1.0 to 15.3.0", "Outdated", "Self-managed DPEs do not update automatically", "In values.yaml")
 	p.follow("Upgrade platform")
@@ -175,6 +178,53 @@ func (c scene) lifeOfADPE() {
 		ada.sees(x)
 	}
 	ada.sees("otto", "session", "127.0.0.1:", "values read", "command line")
+}
+
+// allowlist shuts the engines of story out, having been warned, and lets them in again, while otto looks at the settings.
+func (c scene) allowlist(p *tab) {
+	c.t.Helper()
+	ada := c.as("ada")
+	ada.visit("/environments/story/settings")
+	ada.sees("Off: every address may connect")
+	p.visit("/environments/story/settings")
+	ada.visit("/environments/story/allowlist")
+	ada.sees("Engines are connected from", "203.0.113.10")
+	ada.click("Only these addresses may connect")
+	ada.fill("Ranges", "198.51.100.0/24 office\n2001:db8::/32 data centre")
+	ada.follow("Save")
+	ada.sees("This would cut engines that are connected now", "from 203.0.113.10")
+	p.sees("3 of 3 replicas connected") // nothing was done
+	ada.click("Cut them")
+	ada.follow("Save")
+	p.sees("DPE is disconnected")
+	ada.fill("Ranges", "198.51.100.0/24 office\n203.0.113.0/24 the cluster's egress")
+	ada.follow("Save")
+	p.sees("3 of 3 replicas connected")
+	ada.visit("/environments/story/settings")
+	ada.sees("On: 2 ranges may connect")
+	ada.visit("/environments/story/allowlist")
+	ada.click("Only these addresses may connect")
+	ada.follow("Save")
+	ada.visit("/environments/story/settings")
+	ada.sees("Off: every address may connect")
+}
+
+// managed scales the engines in the cloud, which share the licence.
+func (c scene) managed(p *tab) {
+	c.t.Helper()
+	const of = "form[action$='/managed'] input"
+	scale := func(n string) {
+		p.visit("/environments/story/settings")
+		p.do("type "+n, chromedp.SetValue(chromedp.CSS(of), n), loaded(chromedp.Submit(chromedp.CSS(of))))
+	}
+	scale("8")
+	p.sees("the licence allows 10", "ledger 3")
+	scale("1")
+	p.sees("4 of 10 replicas of the licence")
+	p.visit("/environments/story/dpm")
+	p.sees("Ataccama-managed")
+	scale("0")
+	p.sees("3 of 10 replicas of the licence")
 }
 
 func (c scene) limits() {
