@@ -22,14 +22,15 @@ import (
 // eventually and consistently run another command again and again, and that command may be a function or a builtin,
 // which a handler cannot call. So [shell.rewrite] turns
 //
-//	eventually 30s CMD ARG    into    until (CMD ARG) >OUT 2>ERR; do TRIAL again 7 || break; done; TRIAL end 7
+//	eventually 30s CMD ARG    into    until (CMD ARG) >OUT 2>ERR; do TRIAL again 7 || break; done; TRIAL end 7 && :
 //
 // before the interpreter runs it: TRIAL is a word of the engine that waits for the next event, and OUT and ERR are its buffers.
-// within runs the command once and bounds it: "within 30s CMD" turns into "( BOUND=...; CMD )", and words look at that
+// within runs the command once and bounds it: "within 30s CMD" turns into "( BOUND=...; CMD ) && :", and words look at that
 // variable, which no program is handed.
 //
 // In the parentheses a failing command of a function ends it: the interpreter's subshells keep "set -e" even in a
-// condition (bash does not).
+// condition (bash does not). What fails before && does not end the shell by "set -e": whether the whole may fail, negated
+// for example, is for the statement to say in which the word stands.
 
 const (
 	trialWord = "scenario-trial"            // the engine's word
@@ -60,6 +61,7 @@ type trial struct {
 	tries    int
 	status   int     // of the last try
 	over     bool    // the deadline has passed
+	cut      bool    // something around it ended before that
 	began    time.Time
 	seen     []sight // what the tries printed, without repetitions; the last is the latest
 	dropped  int     // of seen, in its middle
@@ -146,7 +148,7 @@ func (sh *shell) rewrite(ctx context.Context, args []string) ([]string, error) {
 		if outer, ok := endOf(interp.HandlerCtx(ctx).Env); ok && outer.Before(end) {
 			end = outer
 		}
-		return []string{"eval", fmt.Sprintf("( %s=%d; %s )", bound, end.UnixNano(), command)}, nil
+		return []string{"eval", fmt.Sprintf("( %s=%d; %s ) && :", bound, end.UnixNano(), command)}, nil
 	}
 	t := &trial{word: word, command: command, limit: limit, began: now, deadline: now.Add(limit)}
 	t.events = sh.o.Bus.Subscribe(sh.o.Bus.Last())
@@ -155,7 +157,7 @@ func (sh *shell) rewrite(ctx context.Context, args []string) ([]string, error) {
 	if word == "consistently" {
 		loop = "while"
 	}
-	return []string{"eval", fmt.Sprintf("%s ( %s ) >%s%s 2>%s%[4]s; do %[6]s again %[4]s || break; done; %[6]s end %[4]s",
+	return []string{"eval", fmt.Sprintf("%s ( %s ) >%s%s 2>%s%[4]s; do %[6]s again %[4]s || break; done; %[6]s end %[4]s && :",
 		loop, t.command, trialOut, id, trialErr, trialWord)}, nil
 }
 
@@ -205,7 +207,9 @@ func (sh *shell) trialStep(ctx context.Context, c verb.Call, status int) error {
 	if t.over = !sh.o.Clock.Now().Before(t.deadline); t.over {
 		return &verb.ExitError{Code: 1}
 	}
-	return sh.nextLook(ctx, t)
+	err := sh.nextLook(ctx, t)
+	t.cut = err != nil
+	return err
 }
 
 // nextLook waits for the next event, but no longer than a [look] or the deadline, and subscribes anew: an event that
@@ -230,7 +234,7 @@ func (sh *shell) nextLook(ctx context.Context, t *trial) error {
 // consistently is not.
 func (t *trial) end(c verb.Call) error {
 	out, errs := t.out.take(), t.err.take()
-	right := !t.over
+	right := !t.over && !t.cut
 	if t.word == "consistently" {
 		right = t.over
 	}
