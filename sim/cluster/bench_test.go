@@ -72,6 +72,20 @@ func BenchmarkHold500(b *testing.B) {
 	}
 }
 
+// BenchmarkView500 is a look of the control room at a cluster of 500 pods.
+func BenchmarkView500(b *testing.B) {
+	const n = 500
+	r := open(b, roomy(n))
+	r.create(b, deployment("web", "v1", n, 1, 0))
+	r.available(b, "web")
+	v := r.View()
+	for b.Loop() {
+		if is, err := v.Read(b.Context()); err != nil || len(is.Pods) != n {
+			b.Fatalf("%d pods, %v", len(is.Pods), err)
+		}
+	}
+}
+
 // available waits until every replica of a Deployment is of the present version and available: as long as the benchmark may
 // take.
 func (r *rig) available(b *testing.B, name string) {

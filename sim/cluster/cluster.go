@@ -54,6 +54,7 @@ type Cluster struct {
 	agent       *node.Agent
 	controllers *controller.Manager
 	acts        *trail.Acts
+	view        *View
 	ready       chan struct{}
 
 	mu     sync.Mutex
@@ -94,6 +95,9 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, errors.Join(err, c.agent.Close(), server.Close())
 	}
+	if c.view, err = newView(protobuf(server.RESTConfig(api.Operator))); err != nil {
+		return nil, errors.Join(err, c.agent.Close(), server.Close())
+	}
 	return c, nil
 }
 
@@ -117,6 +121,9 @@ func (c *Cluster) KubeconfigOf(cause uint64) []byte { return c.api.Kubeconfig(ca
 
 // RESTConfig gives what a client in this process needs to come as the operator.
 func (c *Cluster) RESTConfig() *rest.Config { return c.api.RESTConfig(api.Operator) }
+
+// View gives the cluster as its operator sees it.
+func (c *Cluster) View() *View { return c.view }
 
 // Made gives the Seq of the event that tells which person made the object with a UID; 0 if nobody did, as of what
 // controllers make, or if that is not known, as of what was made before a restart.
@@ -150,6 +157,7 @@ func (c *Cluster) Serve(ctx context.Context) error {
 			}
 			return c.controllers.Run(ctx)
 		}},
+		{Name: "view", Serve: c.view.serve},
 		{Name: "readiness", Serve: func(ctx context.Context) error {
 			select {
 			case <-c.controllers.Ready():

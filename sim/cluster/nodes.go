@@ -144,7 +144,7 @@ func (n *Nodes) List(ctx context.Context) ([]NodeState, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the nodes: %w", err)
 	}
-	pods, err := n.client.CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: "status.phase!=Succeeded,status.phase!=Failed"})
+	pods, err := n.client.CoreV1().Pods("").List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("list the pods: %w", err)
 	}
@@ -152,15 +152,28 @@ func (n *Nodes) List(ctx context.Context) ([]NodeState, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the volumes: %w", err)
 	}
-	out := []NodeState{}
-	for i := range nodes.Items {
-		out = append(out, stateOf(&nodes.Items[i], pods.Items, volumes.Items))
-	}
-	slices.SortFunc(out, func(a, b NodeState) int { return cmp.Compare(a.Name, b.Name) })
-	return out, nil
+	return states(pointers(nodes.Items), pointers(pods.Items), pointers(volumes.Items)), nil
 }
 
-func stateOf(n *corev1.Node, pods []corev1.Pod, volumes []corev1.PersistentVolume) NodeState {
+func pointers[T any](all []T) []*T {
+	out := make([]*T, len(all))
+	for i := range all {
+		out[i] = &all[i]
+	}
+	return out
+}
+
+// states gives nodes by name. Pods that have ended count for none.
+func states(nodes []*corev1.Node, pods []*corev1.Pod, volumes []*corev1.PersistentVolume) []NodeState {
+	out := []NodeState{}
+	for _, n := range nodes {
+		out = append(out, stateOf(n, pods, volumes))
+	}
+	slices.SortFunc(out, func(a, b NodeState) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+func stateOf(n *corev1.Node, pods []*corev1.Pod, volumes []*corev1.PersistentVolume) NodeState {
 	s := NodeState{Name: n.Name, Status: "NotReady", Power: "on"}
 	for _, c := range n.Status.Conditions {
 		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {
@@ -174,8 +187,8 @@ func stateOf(n *corev1.Node, pods []corev1.Pod, volumes []corev1.PersistentVolum
 		s.Power = powerOff
 	}
 	var cpu, memory, disk resource.Quantity
-	for i := range pods {
-		if p := &pods[i]; p.Spec.NodeName == n.Name {
+	for _, p := range pods {
+		if p.Spec.NodeName == n.Name && p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
 			r := resourcehelper.PodRequests(p, resourcehelper.PodResourcesOptions{})
 			cpu.Add(*r.Cpu())
 			memory.Add(*r.Memory())
@@ -183,9 +196,9 @@ func stateOf(n *corev1.Node, pods []corev1.Pod, volumes []corev1.PersistentVolum
 			s.Pods++
 		}
 	}
-	for i := range volumes {
-		if controller.NodeOfVolume(&volumes[i]) == n.Name {
-			disk.Add(*volumes[i].Spec.Capacity.Storage())
+	for _, v := range volumes {
+		if controller.NodeOfVolume(v) == n.Name {
+			disk.Add(*v.Spec.Capacity.Storage())
 		}
 	}
 	size := n.Status.Allocatable

@@ -3,71 +3,115 @@ package cluster
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 
-	"github.com/dpesim/dpesim/portal/api"
+	portal "github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/cluster/internal/api"
 )
 
-// View looks at a cluster that serves, and acts in it, from outside: what an operator does with kubectl, for the control
-// room. It is safe for concurrent use.
-type View struct{ nodes *Nodes }
+// View is the cluster as its operator sees it, and acts in it: what kubectl does, for the control room. It follows what it
+// shows from the first look on, so that a look costs no request. It is safe for concurrent use.
+type View struct {
+	nodes  *Nodes
+	looked func()        // begins to follow
+	follow chan struct{} // closed by looked
 
-// OpenView gives a view of the cluster that a kubeconfig names.
-func OpenView(kubeconfig string) (*View, error) {
-	nodes, err := OpenNodes(kubeconfig)
+	factory informers.SharedInformerFactory
+	stores  struct{ nodes, pods, volumes, deployments, events cache.SharedIndexInformer }
+}
+
+func newView(c *rest.Config) (*View, error) {
+	client, err := kubernetes.NewForConfig(c)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open the view: %w", err)
 	}
-	return &View{nodes}, nil
+	v := &View{nodes: &Nodes{client}, follow: make(chan struct{})}
+	v.looked = sync.OnceFunc(func() { close(v.follow) })
+	v.factory = informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(slim))
+	core := v.factory.Core().V1()
+	v.stores.nodes, v.stores.pods, v.stores.volumes = core.Nodes().Informer(), core.Pods().Informer(), core.PersistentVolumes().Informer()
+	v.stores.deployments, v.stores.events = v.factory.Apps().V1().Deployments().Informer(), core.Events().Informer()
+	return v, nil
+}
+
+// slim drops what no view shows.
+func slim(o any) (any, error) {
+	if m, err := meta.Accessor(o); err == nil {
+		m.SetManagedFields(nil)
+	}
+	return o, nil
+}
+
+// serve follows the cluster from the first look on, until ctx is done.
+func (v *View) serve(ctx context.Context) error {
+	select {
+	case <-v.follow:
+	case <-ctx.Done():
+		return nil
+	}
+	v.factory.StartWithContext(ctx)
+	<-ctx.Done()
+	v.factory.Shutdown()
+	return nil
 }
 
 // maxViewEvents bounds how many events a view shows.
 const maxViewEvents = 40
 
-// Read gives what the cluster looks like. Its words are those that kubectl prints: the API server makes them.
-func (v *View) Read(ctx context.Context) (api.Cluster, error) {
-	var out api.Cluster
-	nodes, err := v.nodes.List(ctx)
-	if err != nil {
-		return out, err
+// Read gives what the cluster looks like, in the words that kubectl prints. It waits until all has been read once, or for
+// ctx's end.
+func (v *View) Read(ctx context.Context) (portal.Cluster, error) {
+	v.looked()
+	if !cache.WaitForCacheSync(ctx.Done(), v.stores.nodes.HasSynced, v.stores.pods.HasSynced, v.stores.volumes.HasSynced, v.stores.deployments.HasSynced, v.stores.events.HasSynced) {
+		return portal.Cluster{}, fmt.Errorf("read the cluster: %w", context.Cause(ctx))
 	}
-	for _, n := range nodes {
-		out.Nodes = append(out.Nodes, api.ClusterNode{
-			Name: n.Name, Status: n.Status, Power: n.Power, Pods: n.Pods,
-			CPU: n.CPU.of(), Memory: n.Memory.of(), Disk: n.Disk.of(),
+	pods := held[corev1.Pod](v.stores.pods)
+	return portal.Cluster{
+		Nodes: nodeViews(held[corev1.Node](v.stores.nodes), pods, held[corev1.PersistentVolume](v.stores.volumes)),
+		Pods:  podViews(pods), Deployments: deploymentViews(held[appsv1.Deployment](v.stores.deployments)),
+		Events: eventViews(held[corev1.Event](v.stores.events)),
+	}, nil
+}
+
+// held gives what is in a store, which nobody may change.
+func held[T any](from cache.SharedIndexInformer) []*T {
+	all := from.GetStore().List()
+	out := make([]*T, 0, len(all))
+	for _, o := range all {
+		if x, ok := o.(*T); ok {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+func nodeViews(nodes []*corev1.Node, pods []*corev1.Pod, volumes []*corev1.PersistentVolume) []portal.ClusterNode {
+	var out []portal.ClusterNode
+	for _, n := range states(nodes, pods, volumes) {
+		out = append(out, portal.ClusterNode{
+			Name: n.Name, Status: n.Status, Power: n.Power, Pods: n.Pods, CPU: n.CPU.of(), Memory: n.Memory.of(), Disk: n.Disk.of(),
 			Percent: max(n.CPU.percent(), n.Memory.percent(), n.Disk.percent()),
 		})
 	}
-	core, apps := v.nodes.client.CoreV1().RESTClient(), v.nodes.client.AppsV1().RESTClient()
-	if err := rows(ctx, core, "pods", func(cell func(string) string, m object) {
-		out.Pods = append(out.Pods, api.ClusterPod{
-			Namespace: m.Namespace, Name: m.Name, Ready: cell("Ready"), Status: cell("Status"), Restarts: number(cell("Restarts")),
-			Node: m.Spec.NodeName, Image: m.image(), Created: m.CreationTimestamp.UTC(),
-		})
-	}); err != nil {
-		return out, err
-	}
-	if err := rows(ctx, apps, "deployments", func(cell func(string) string, m object) {
-		ready, desired, _ := strings.Cut(cell("Ready"), "/")
-		out.Deployments = append(out.Deployments, api.ClusterDeployment{Namespace: m.Namespace, Name: m.Name, Ready: number(ready), Desired: number(desired)})
-	}); err != nil {
-		return out, err
-	}
-	out.Events, err = v.events(ctx)
-	return out, err
+	return out
 }
 
 func (s Share) of() string { return s.Requested + " of " + s.Allocatable }
@@ -85,79 +129,56 @@ func (s Share) percent() int {
 	return int(100 * some.AsApproximateFloat64() / all.AsApproximateFloat64())
 }
 
-// number reads the number that a cell begins with: restarts are printed as "3 (5m ago)".
-func number(cell string) int {
-	var n int
-	_, _ = fmt.Sscan(cell, &n) // none is 0
-	return n
-}
-
-// object is what a view reads of an object beside the words of its row.
-type object struct {
-	metav1.ObjectMeta `json:"metadata"`
-	Spec              struct {
-		NodeName   string             `json:"nodeName"`
-		Containers []corev1.Container `json:"containers"`
-	} `json:"spec"`
-}
-
-func (m object) image() string {
-	if len(m.Spec.Containers) == 0 {
-		return ""
-	}
-	return m.Spec.Containers[0].Image
-}
-
-// rows lists a resource of all namespaces as the table that kubectl prints and calls each with its rows: cell gives what
-// stands in a column.
-func rows(ctx context.Context, c rest.Interface, resourceName string, each func(cell func(column string) string, m object)) error {
-	body, err := c.Get().Resource(resourceName).Param("includeObject", string(metav1.IncludeObject)).
-		SetHeader("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io").DoRaw(ctx)
-	if err != nil {
-		return fmt.Errorf("list the %s: %w", resourceName, err)
-	}
-	var t metav1.Table
-	if err := json.Unmarshal(body, &t); err != nil {
-		return fmt.Errorf("read the table of the %s: %w", resourceName, err)
-	}
-	columns := map[string]int{}
-	for i, c := range t.ColumnDefinitions {
-		columns[c.Name] = i
-	}
-	for _, r := range t.Rows {
-		var m object
-		if err := json.Unmarshal(r.Object.Raw, &m); err != nil {
-			return fmt.Errorf("read a row of the %s: %w", resourceName, err)
+// podViews gives pods by namespace and name.
+func podViews(pods []*corev1.Pod) []portal.ClusterPod {
+	var out []portal.ClusterPod
+	for _, p := range pods {
+		x := portal.ClusterPod{
+			Namespace: p.Namespace, Name: p.Name, Ready: api.PodReady(p), Status: api.PodStatus(p), Node: p.Spec.NodeName, Created: p.CreationTimestamp.UTC(),
 		}
-		each(func(column string) string {
-			i, ok := columns[column]
-			if !ok || i >= len(r.Cells) {
-				return ""
-			}
-			return fmt.Sprint(r.Cells[i])
-		}, m)
+		for _, c := range p.Status.ContainerStatuses {
+			x.Restarts += int(c.RestartCount)
+		}
+		if len(p.Spec.Containers) > 0 {
+			x.Image = p.Spec.Containers[0].Image
+		}
+		out = append(out, x)
 	}
-	return nil
+	slices.SortFunc(out, func(a, b portal.ClusterPod) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return out
 }
 
-// events gives the last events, newest first.
-func (v *View) events(ctx context.Context) ([]api.ClusterEvent, error) {
-	list, err := v.nodes.client.CoreV1().Events("").List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list the events: %w", err)
+// deploymentViews gives Deployments by namespace and name.
+func deploymentViews(all []*appsv1.Deployment) []portal.ClusterDeployment {
+	var out []portal.ClusterDeployment
+	for _, d := range all {
+		x := portal.ClusterDeployment{Namespace: d.Namespace, Name: d.Name, Ready: int(d.Status.ReadyReplicas), Desired: 1}
+		if d.Spec.Replicas != nil {
+			x.Desired = int(*d.Spec.Replicas)
+		}
+		out = append(out, x)
 	}
-	out := make([]api.ClusterEvent, len(list.Items))
-	for i := range list.Items {
-		e := &list.Items[i]
-		out[i] = api.ClusterEvent{
+	slices.SortFunc(out, func(a, b portal.ClusterDeployment) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return out
+}
+
+// eventViews gives the last events, newest first.
+func eventViews(all []*corev1.Event) []portal.ClusterEvent {
+	slices.SortFunc(all, func(a, b *corev1.Event) int {
+		return cmp.Or(lastTime(b).Compare(lastTime(a)), cmp.Compare(a.InvolvedObject.Name, b.InvolvedObject.Name), cmp.Compare(a.Name, b.Name))
+	})
+	var out []portal.ClusterEvent
+	for _, e := range all[:min(len(all), maxViewEvents)] {
+		out = append(out, portal.ClusterEvent{
 			Time: lastTime(e), Warning: e.Type == corev1.EventTypeWarning, Reason: e.Reason, Namespace: e.InvolvedObject.Namespace,
 			Object: strings.ToLower(e.InvolvedObject.Kind) + "/" + e.InvolvedObject.Name, Message: e.Message, Count: max(1, int(e.Count)),
-		}
+		})
 	}
-	slices.SortStableFunc(out, func(a, b api.ClusterEvent) int {
-		return cmp.Or(b.Time.Compare(a.Time), cmp.Compare(a.Object, b.Object))
-	})
-	return out[:min(len(out), maxViewEvents)], nil
+	return out
 }
 
 // lastTime is when an event happened last.

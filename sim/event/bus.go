@@ -7,6 +7,7 @@ package event
 import (
 	"context"
 	"fmt"
+	"iter"
 	"strconv"
 	"sync"
 
@@ -86,6 +87,39 @@ func (b *Bus) Since(after uint64) []sim.Event {
 	}
 	var out []sim.Event
 	for s := max(after+1, b.oldestLocked()); s <= b.last; s++ {
+		out = append(out, b.ring[b.at(s)])
+	}
+	return out
+}
+
+// batch is how many events [Bus.Backward] copies at a time.
+const batch = 256
+
+// Backward gives the remembered events, newest first, and reads no further than is asked for. What is published meanwhile
+// is not among them; what is forgotten meanwhile is left out.
+func (b *Bus) Backward() iter.Seq[sim.Event] {
+	return func(yield func(sim.Event) bool) {
+		some := make([]sim.Event, 0, batch)
+		for next := b.Last(); next > 0; {
+			some = b.before(next, some[:0])
+			if len(some) == 0 {
+				return
+			}
+			for _, e := range some {
+				if !yield(e) {
+					return
+				}
+			}
+			next = some[len(some)-1].Seq - 1
+		}
+	}
+}
+
+// before appends the remembered events from Seq from downwards to out, until it is full.
+func (b *Bus) before(from uint64, out []sim.Event) []sim.Event {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for s := from; s >= b.oldestLocked() && s > 0 && len(out) < cap(out); s-- {
 		out = append(out, b.ring[b.at(s)])
 	}
 	return out

@@ -189,3 +189,37 @@ func BenchmarkPublish(b *testing.B) {
 		publish(bus, 1)
 	}
 }
+
+func TestBackwardReadsWhatIsRememberedAndNoFurtherThanAsked(t *testing.T) {
+	t.Parallel()
+	var none *event.Bus
+	for range none.Backward() {
+		t.Error("a bus that is not there has an event")
+	}
+	b := event.New(clock.NewFrozen(noon), 600)
+	for range b.Backward() {
+		t.Error("a new bus has an event")
+	}
+	publish(b, 1000) // 401..1000 are left
+	want := uint64(1000)
+	for e := range b.Backward() {
+		if e.Seq != want {
+			t.Fatalf("%d, want %d", e.Seq, want)
+		}
+		if want--; want == 900 {
+			break
+		}
+	}
+	n := 0
+	for e := range b.Backward() {
+		if n++; n == 1 {
+			publish(b, 300) // 701..1300 are left
+		}
+		if e.Seq > 1000 || e.Seq < 701 {
+			t.Errorf("%d is read", e.Seq)
+		}
+	}
+	if n != 300 {
+		t.Errorf("%d events are read", n)
+	}
+}

@@ -3,13 +3,19 @@ package stack
 import (
 	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/portal/room"
+	"github.com/dpesim/dpesim/sim"
 )
 
 // simulator is what the portal's control room sees of the simulator.
 type simulator struct{ *Stack }
 
-// Cluster gives the customer's cluster as its operator sees it.
-func (s simulator) Cluster() (room.Cluster, error) { return s.operator() }
+// Cluster gives the customer's cluster as its operator sees it, once it is ready.
+func (s simulator) Cluster() (room.Cluster, error) {
+	if err := (cloud{s.Stack}).clusterReady(); err != nil {
+		return nil, &sim.Error{Kind: sim.Unavailable, Msg: "the cluster is still starting: " + err.Error(), Help: "look again in a moment, or wait for it: dpesim wait", Err: err}
+	}
+	return s.cluster.View(), nil
+}
 
 var _ room.Simulator = simulator{}
 

@@ -52,7 +52,6 @@ type Stack struct {
 	token    sim.Secret // of who runs the simulator, for the portal
 	httpPort string
 
-	operator   func() (*cluster.View, error) // opened at first use
 	reconciler *reconciler
 	books      *bookkeeper
 
@@ -233,7 +232,6 @@ func (s *Stack) describe() error {
 	if err != nil {
 		return fmt.Errorf("name the portal: %w", err)
 	}
-	s.operator = sync.OnceValues(func() (*cluster.View, error) { return cluster.OpenView(s.dir.join("kubeconfig")) })
 	e := Endpoints{
 		Portal:     "http://" + net.JoinHostPort(host, s.httpPort),
 		PortalTLS:  "https://" + net.JoinHostPort("portal."+s.config.Domain, port),

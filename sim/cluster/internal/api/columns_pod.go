@@ -13,16 +13,8 @@ import (
 
 func podColumns() columns {
 	return columns{
-		show("Ready", func(p *corev1.Pod) any {
-			ready := 0
-			for _, c := range p.Status.ContainerStatuses {
-				if c.Ready {
-					ready++
-				}
-			}
-			return fmt.Sprintf("%d/%d", ready, len(p.Spec.Containers))
-		}),
-		show("Status", func(p *corev1.Pod) any { return podStatus(p) }),
+		show("Ready", func(p *corev1.Pod) any { return PodReady(p) }),
+		show("Status", func(p *corev1.Pod) any { return PodStatus(p) }),
 		{name: "Restarts", cell: func(o runtime.Object, now time.Time) any {
 			return on(func(p *corev1.Pod) any { return podRestarts(p, now) })(o)
 		}},
@@ -34,8 +26,19 @@ func podColumns() columns {
 	}
 }
 
-// podStatus says in one word how a pod is: the phase, or what its containers suffer from.
-func podStatus(p *corev1.Pod) string {
+// PodReady counts the containers that are ready: "1/2".
+func PodReady(p *corev1.Pod) string {
+	ready := 0
+	for _, c := range p.Status.ContainerStatuses {
+		if c.Ready {
+			ready++
+		}
+	}
+	return fmt.Sprintf("%d/%d", ready, len(p.Spec.Containers))
+}
+
+// PodStatus says in one word how a pod is: the phase, or what its containers suffer from.
+func PodStatus(p *corev1.Pod) string {
 	status := or(p.Status.Reason, string(p.Status.Phase))
 	for _, c := range p.Status.InitContainerStatuses {
 		switch s := c.State; {
