@@ -15,14 +15,14 @@ import (
 
 // terminal is where somebody who works with a customer's cluster types commands, in a folder of their own.
 type terminal struct {
-	t         *testing.T
+	t         testing.TB
 	s         *simtest.Sim
 	dir       string
 	endpoints string
 	environ   []string
 }
 
-func newTerminal(t *testing.T, s *simtest.Sim) *terminal {
+func newTerminal(t testing.TB, s *simtest.Sim) *terminal {
 	t.Helper()
 	dir := t.TempDir()
 	endpoints := filepath.Join(dir, "endpoints.json")

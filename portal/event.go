@@ -23,7 +23,7 @@ const heartbeat = 15 * time.Second
 
 func (p *Portal) eventRoutes(r *router) {
 	r.api(http.MethodGet, "/events", needUser, p.getEvents, op("events", "Read the remembered events, oldest first, or follow them: Accept text/event-stream").gives(200, []sim.Event{}).givesText(api.EventStreamType).
-		query("after", "Only events with a greater seq", uint64(0)).query("environment", "Only this one's", sim.EnvironmentID("")).query("part", "Only those that this part tells", sim.Part("")).header("Last-Event-ID", "Seq of the last event seen, instead of after").paged(pageMost))
+		query("after", "Only events with a greater seq", uint64(0)).query("environment", "Only this one's", sim.EnvironmentID("")).query("part", "Only those that this part tells", sim.Part("")).query("every", "Of a stream: at most one event in this time, the newest, as 500ms", "").header("Last-Event-ID", "Seq of the last event seen, instead of after").paged(pageMost))
 }
 
 // getEvents handles GET /events: the remembered events as an array, or as a stream that goes on.
@@ -40,8 +40,12 @@ func (p *Portal) getEvents(c echo.Context) error {
 	wanted := func(e sim.Event) bool {
 		return (env == "" || e.Environment == env) && (part == "" || e.Part == part) && p.sees(ctx, who, e)
 	}
+	every, err := every(c)
+	if err != nil {
+		return err
+	}
 	if strings.Contains(c.Request().Header.Get("Accept"), api.EventStreamType) {
-		return p.streamEvents(c, after, wanted)
+		return p.streamEvents(c, after, every, wanted)
 	}
 	n, err := limit(c, pageMost)
 	if err != nil {
@@ -105,6 +109,23 @@ func after(c echo.Context) (uint64, error) {
 	return n, nil
 }
 
+// maxEvery bounds how seldom a stream can be asked to tell something.
+const maxEvery = time.Minute
+
+// every reads how often a stream shall tell something, at most; 0: of each event. It is the machine's time, since it spares
+// a person's browser.
+func every(c echo.Context) (time.Duration, error) {
+	s := c.QueryParam("every")
+	if s == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 || d > maxEvery {
+		return 0, api.InField("every", sim.Errorf(sim.Invalid, "a stream cannot tell something every %.20q", s).WithHelp("give a time up to %s, as 500ms", maxEvery))
+	}
+	return d, nil
+}
+
 // errSilent says that nothing happened for a [heartbeat].
 var errSilent = errors.New("no event")
 
@@ -119,10 +140,31 @@ func (p *Portal) next(ctx context.Context, sub *event.Subscription) (sim.Event, 
 	return e, err
 }
 
-// streamEvents sends events as they happen until the caller leaves or the portal stops.
-func (p *Portal) streamEvents(c echo.Context, after uint64, wanted func(sim.Event) bool) error {
+// newest gives the newest wanted event of those that have been told already, of which e was read last.
+func (p *Portal) newest(ctx context.Context, sub *event.Subscription, e sim.Event, wanted func(sim.Event) bool) sim.Event {
+	for read, last := e.Seq, p.opts.Bus.Last(); read < last; {
+		x, err := sub.Next(ctx)
+		if err != nil { // the caller left, or some were missed: the next one is read by the stream
+			return e
+		}
+		if read = x.Seq; wanted(x) {
+			e = x
+		}
+	}
+	return e
+}
+
+// streamEvents sends events as they happen, the newest only within each every, until the caller leaves or the portal stops.
+func (p *Portal) streamEvents(c echo.Context, after uint64, every time.Duration, wanted func(sim.Event) bool) error {
 	sub := p.opts.Bus.Subscribe(after)
+	told := false
 	return p.stream(c, func(ctx context.Context) (string, error) {
+		if told && every > 0 {
+			if err := p.wall.Sleep(ctx, every); err != nil {
+				return "", err
+			}
+		}
+		told = false
 		e, err := p.next(ctx, sub)
 		missed, isMissed := errors.AsType[*event.MissedError](err)
 		switch {
@@ -132,6 +174,9 @@ func (p *Portal) streamEvents(c echo.Context, after uint64, wanted func(sim.Even
 			return fmt.Sprintf("event: missed\ndata: {\"missed\":%d}\n\n", missed.Missed), nil
 		case err != nil || !wanted(e):
 			return "", err
+		}
+		if told = true; every > 0 {
+			e = p.newest(ctx, sub, e, wanted)
 		}
 		data, err := json.Marshal(e)
 		if err != nil {

@@ -1,11 +1,13 @@
 package portal_test
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -117,5 +119,49 @@ func TestSlowReaderIsToldThatEventsAreMissed(t *testing.T) {
 	b := make([]byte, len(want))
 	if _, err := io.ReadFull(res.Body, b); err != nil || string(b) != want {
 		t.Errorf("read %q, %v", b, err)
+	}
+}
+
+// TestStreamTellsTheNewestOfATime: a page that is to be drawn again is told once, and of the last.
+func TestStreamTellsTheNewestOfATime(t *testing.T) {
+	t.Parallel()
+	s, ctx := start(t), t.Context()
+	publish := func(part sim.Part, n int) {
+		for range n {
+			s.bus.Publish(ctx, sim.Event{Part: part, What: "something happened"})
+		}
+	}
+	publish(sim.PartDPM, 1000)
+	publish(sim.PartEdge, 1)
+	req := must(http.NewRequestWithContext(ctx, http.MethodGet, s.URL()+"/api/v1/events?part=dpm&every=10ms", nil))(t)
+	req.Header.Set("Authorization", "Bearer "+operator.Reveal())
+	req.Header.Set("Accept", "text/event-stream")
+	res := must(s.HTTP.Do(req))(t)
+	defer res.Body.Close()
+	lines := bufio.NewScanner(res.Body)
+	id := func() string {
+		for lines.Scan() {
+			if id, ok := strings.CutPrefix(lines.Text(), "id: "); ok {
+				return id
+			}
+		}
+		t.Fatalf("the stream ended: %v", lines.Err())
+		return ""
+	}
+	if got := id(); got != "1000" {
+		t.Errorf("first %s is told", got)
+	}
+	publish(sim.PartDPM, 500)
+	n, last := 0, ""
+	for ; last != "1501"; n++ {
+		last = id()
+	}
+	if n >= 500 {
+		t.Errorf("%d events are told of 500", n)
+	}
+	for _, wrong := range []string{"soon", "-1s", "2m"} {
+		if got := s.send(t, http.MethodGet, "/api/v1/events?every="+wrong, ""); got.code != http.StatusBadRequest {
+			t.Errorf("every %s: %d", wrong, got.code)
+		}
 	}
 }

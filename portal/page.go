@@ -29,6 +29,9 @@ func (p *Portal) pageRoutes(r *router) {
 	p.roomPages(r)
 }
 
+// pageLevel is how much work packing a page is: more makes little difference to its size.
+const pageLevel = 4
+
 // page answers with what a function of package ui rendered.
 func page(c echo.Context, code int) func(body []byte, err error) error {
 	return func(body []byte, err error) error {
@@ -36,6 +39,13 @@ func page(c echo.Context, code int) func(body []byte, err error) error {
 			return err
 		}
 		noStore(c)
+		c.Response().Header().Add(echo.HeaderVary, echo.HeaderAcceptEncoding)
+		if ui.Unpacks(c.Request()) {
+			if body, err = ui.Pack(body, pageLevel); err != nil {
+				return fmt.Errorf("pack page: %w", err)
+			}
+			c.Response().Header().Set(echo.HeaderContentEncoding, "gzip")
+		}
 		return c.HTMLBlob(code, body)
 	}
 }

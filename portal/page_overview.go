@@ -48,7 +48,7 @@ func (p *Portal) showOverview(c echo.Context) error {
 	}
 	view.Next = nextStep(e, dpes, len(jobs) > 0, f.Manages)
 	who := identityOf(ctx)
-	for _, x := range slices.Backward(p.opts.Bus.Since(0)) {
+	for x := range p.opts.Bus.Backward() {
 		if x.Part != sim.PartPortal || x.Environment != env || x.Time.Before(e.Created) || !p.sees(ctx, who, x) {
 			continue
 		}

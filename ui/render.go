@@ -2,13 +2,11 @@ package ui
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"embed"
 	"fmt"
 	"html/template"
 	"io/fs"
 	"maps"
-	"net/http"
 	"path"
 	"slices"
 	"strings"
@@ -19,15 +17,12 @@ import (
 //go:embed page/*.html
 var pageFiles embed.FS
 
-//go:embed asset
-var assetFiles embed.FS
-
 // layoutFile holds what all pages share.
 const layoutFile = "page/layout.html"
 
 // templates parses the pages once, at first use: command lines that show no page do not pay for it.
 var templates = sync.OnceValues(func() (map[string]*template.Template, error) {
-	layout, err := template.New("").Funcs(template.FuncMap{"stamp": stamp, "address": address}).ParseFS(pageFiles, layoutFile)
+	layout, err := template.New("").Funcs(template.FuncMap{"stamp": stamp, "address": address, "asset": assetLink}).ParseFS(pageFiles, layoutFile)
 	if err != nil {
 		return nil, fmt.Errorf("parse layout: %w", err)
 	}
@@ -81,19 +76,4 @@ func render(page, block string, data any) ([]byte, error) {
 		return nil, fmt.Errorf("render page %s: %w", page, err)
 	}
 	return b.Bytes(), nil
-}
-
-// Assets serves style sheet, scripts and icon below /assets/. Answers carry an entity tag, and are checked again each
-// time, so that a new dpesim is never shown with the old one's style.
-func Assets() http.Handler {
-	return http.StripPrefix("/assets/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b, err := assetFiles.ReadFile(path.Join("asset", path.Clean("/"+r.URL.Path)))
-		if err != nil {
-			http.NotFound(w, r)
-			return
-		}
-		w.Header().Set("ETag", fmt.Sprintf(`"%x"`, sha256.Sum256(b)))
-		w.Header().Set("Cache-Control", "no-cache")
-		http.ServeContent(w, r, path.Base(r.URL.Path), time.Time{}, bytes.NewReader(b))
-	}))
 }

@@ -16,13 +16,22 @@ const recently = 400
 // maxTicker bounds how many of the last events the perimeter shows.
 const maxTicker = 10
 
+// lately gives the last events, oldest first.
+func (r *Room) lately() []sim.Event {
+	var out []sim.Event
+	for e := range r.Bus.Backward() {
+		if out = append(out, e); len(out) == recently {
+			break
+		}
+	}
+	slices.Reverse(out)
+	return out
+}
+
 // Perimeter shows what is connected with what.
 func (r *Room) Perimeter(ctx context.Context) (ui.PerimeterPage, error) {
 	var view ui.PerimeterPage
-	events := r.Bus.Since(0)
-	facts := picture.Facts{
-		Now: r.Clock.Now(), Connections: r.Simulator.Connections(), Faults: r.Armed(), Events: events[max(0, len(events)-recently):],
-	}
+	facts := picture.Facts{Now: r.Clock.Now(), Connections: r.Simulator.Connections(), Faults: r.Armed(), Events: r.lately()}
 	all, err := r.Product.Environments(ctx)
 	if err != nil {
 		return view, err
