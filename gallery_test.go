@@ -123,13 +123,13 @@ func furnish(t *testing.T, s *simtest.Sim) []string {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.API.UpgradeEnvironment(ctx, env.ID, "15.3.0"); err != nil {
+	if _, err := s.API.UpgradeEnvironment(ctx, env.ID, "15.3.0", 0); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.API.Arm(ctx, api.Fault{Name: "slow storage", Point: "objstore.get", Delay: "200ms"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.API.ScaleManaged(ctx, env.ID, 1); err != nil {
+	if _, err := s.API.ScaleManaged(ctx, env.ID, 1, 0); err != nil {
 		t.Fatal(err)
 	}
 	e, d := "/environments/acme-production", "/environments/acme-production/dpes/finance-warehouse"

@@ -81,6 +81,12 @@ func TestOnlyAdminAndOwnerMayActAndSeeSecrets(t *testing.T) {
 		{"POST", env + "/dpes", who{400, 400, 403, 403, 404, 401}}, // 400: may, but the body is empty
 		{"PATCH", dpe, who{400, 400, 403, 403, 404, 401}},
 		{"POST", env + "/upgrade", who{400, 400, 403, 403, 404, 401}},
+		{"PUT", env + "/owner", who{400, 403, 403, 403, 404, 401}},
+		{"POST", page + "/owner", who{400, 403, 403, 403, 404, 303}},
+		{"PUT", "/api/v1/me/password", who{400, 400, 400, 400, 400, 401}},
+		{"PUT", "/api/v1/users/nora/password", who{400, 403, 403, 403, 400, 401}},
+		{"POST", "/account/password", who{400, 400, 400, 400, 400, 303}},
+		{"POST", "/account/users/nora/password", who{400, 403, 403, 403, 400, 303}},
 		{"GET", env + "/allowlist", who{200, 200, 200, 200, 404, 401}},
 		{"PUT", env + "/allowlist", who{400, 400, 403, 403, 404, 401}},
 		{"GET", page + "/allowlist", who{200, 200, 200, 200, 404, 303}},

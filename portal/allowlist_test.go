@@ -43,7 +43,7 @@ func TestAllowlistRestrictsTheEnvironment(t *testing.T) {
 	}
 
 	_, err := s.SetAllowlist(ctx, e.ID, api.AllowlistEdit{}, 1)
-	wantError(t, err, sim.Conflict, "changed meanwhile: its version is 2, not 1")
+	wantError(t, err, sim.Conflict, "changed meanwhile, its version is 2, not 1: allowlist changed by Ada Admin")
 	off := must(s.SetAllowlist(ctx, e.ID, api.AllowlistEdit{Entries: want.Entries}, 2))(t)
 	if off.On || len(off.Entries) != 2 || off.Version != 3 || must(s.Intents(ctx))(t)[0].Allow != nil {
 		t.Errorf("turned off: %+v", off)

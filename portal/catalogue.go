@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 
@@ -13,9 +14,9 @@ import (
 
 func (p *Portal) catalogueRoutes(r *router) {
 	r.api(http.MethodGet, "/organisation", needUser, p.getOrganisation, op("organisation", "Give one's organisation with contract, licence and usage").gives(200, api.Organisation{}))
-	r.api(http.MethodGet, "/releases", needUser, func(c echo.Context) error { return ok(c, chart.Releases()) }, op("releases", "List the platform releases of the catalogue, oldest first").gives(200, []sim.Release{}))
-	r.api(http.MethodGet, "/drivers", needUser, func(c echo.Context) error { return ok(c, sim.Drivers()) }, op("drivers", "List the drivers that can be chosen").gives(200, []sim.Driver{}))
-	r.api(http.MethodGet, "/sizing", needUser, getSizing, op("sizing", "Give the Service sizing table").gives(200, []api.TierSizing{}))
+	r.api(http.MethodGet, "/releases", needUser, func(c echo.Context) error { return catalogue(c, chart.Releases()) }, op("releases", "List the platform releases of the catalogue, oldest first").gives(200, []sim.Release{}).asked())
+	r.api(http.MethodGet, "/drivers", needUser, func(c echo.Context) error { return catalogue(c, sim.Drivers()) }, op("drivers", "List the drivers that can be chosen").gives(200, []sim.Driver{}).asked())
+	r.api(http.MethodGet, "/sizing", needUser, getSizing, op("sizing", "Give the Service sizing table").gives(200, []api.TierSizing{}).asked())
 }
 
 // getOrganisation handles GET /organisation.
@@ -34,7 +35,16 @@ func getSizing(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return ok(c, table)
+	return catalogue(c, table)
+}
+
+// catalogue answers with what is the same as long as dpesim is.
+func catalogue(c echo.Context, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return okUnlessKnown(c, b)
 }
 
 // sizing is the Service sizing table.

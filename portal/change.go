@@ -17,6 +17,7 @@ const (
 	environmentUpgraded = "environment upgraded"
 	allowlistChanged    = "allowlist changed"
 	managedScaled       = "managed dpes scaled"
+	ownerChanged        = "environment owner changed"
 	environmentDeleting = "environment deletion requested"
 	environmentDeleted  = "environment deleted"
 	dpeAdded            = "dpe added"

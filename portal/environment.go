@@ -26,11 +26,11 @@ const maxName = 100
 
 func (p *Portal) environmentRoutes(r *router) {
 	r.api(http.MethodGet, "/environments", needUser, p.getEnvironments, op("environments", "List environments by id").gives(200, []api.Environment{}))
-	r.api(http.MethodPost, "/environments", needCreate, p.postEnvironment, op("createEnvironment", "Create an environment; its services take a moment").takes(api.EnvironmentSpec{}).gives(201, api.Environment{}).located())
-	r.api(http.MethodGet, "/environments/:env", needUser, p.getEnvironment, op("environment", "Give one environment").gives(200, api.Environment{}))
-	r.api(http.MethodDelete, "/environments/:env", needManage, p.deleteEnvironmentHandler, op("deleteEnvironment", "Delete an environment with all its DPEs; its services take a moment").gives(202, api.Environment{}))
+	r.api(http.MethodPost, "/environments", needCreate, p.postEnvironment, op("createEnvironment", "Create an environment; its services take a moment").takes(api.EnvironmentSpec{}).gives(201, api.Environment{}).located().tagged())
+	r.api(http.MethodGet, "/environments/:env", needUser, p.getEnvironment, op("environment", "Give one environment").gives(200, api.Environment{}).tagged())
+	r.api(http.MethodDelete, "/environments/:env", needManage, p.deleteEnvironmentHandler, op("deleteEnvironment", "Delete an environment with all its DPEs; its services take a moment").gives(202, api.Environment{}).tagged().ifMatched())
 	r.api(http.MethodGet, "/environments/:env/upgrade", needUser, p.getUpgrade, op("previewUpgrade", "Tell what an upgrade of the platform would mean").gives(200, api.UpgradePreview{}).query("release", "To which release", sim.Release("")))
-	r.api(http.MethodPost, "/environments/:env/upgrade", needManage, p.postUpgrade, op("upgradeEnvironment", "Upgrade the platform to a newer release").takes(api.Upgrade{}).gives(200, api.Environment{}))
+	r.api(http.MethodPost, "/environments/:env/upgrade", needManage, p.postUpgrade, op("upgradeEnvironment", "Upgrade the platform to a newer release").takes(api.Upgrade{}).gives(200, api.Environment{}).tagged().ifMatched())
 	r.api(http.MethodGet, "/environments/:env/object-storage", needSecrets, p.getObjectStorage, op("objectStorage", "Give an operator's credential of the object storage, a secret").gives(200, api.RevealedObjectStorage{}))
 	r.api(http.MethodGet, "/environments/:env/ca", needUser, p.getCA, op("ca", "Give the certificate authority of the endpoints, PEM").givesText(pemType))
 	r.api(http.MethodGet, "/environments/:env/credentials", needSecrets, p.getCredentials, op("credentials", "List what the environment's services honour now, without secrets").gives(200, []api.Credential{}))
@@ -57,7 +57,13 @@ func (p *Portal) postEnvironment(c echo.Context) error {
 		return err
 	}
 	c.Response().Header().Set(echo.HeaderLocation, api.Prefix+"/environments/"+string(e.ID))
-	return c.JSON(http.StatusCreated, e)
+	return okEnvironment(c, http.StatusCreated, e)
+}
+
+// okEnvironment answers with an environment and its entity tag.
+func okEnvironment(c echo.Context, code int, e api.Environment) error {
+	c.Response().Header().Set("ETag", e.ETag())
+	return c.JSON(code, e)
 }
 
 // getEnvironment handles GET /environments/{env}.
@@ -66,16 +72,20 @@ func (p *Portal) getEnvironment(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return ok(c, e)
+	return okEnvironment(c, http.StatusOK, e)
 }
 
 // deleteEnvironmentHandler handles DELETE /environments/{env}.
 func (p *Portal) deleteEnvironmentHandler(c echo.Context) error {
-	e, err := p.deleteEnvironment(c.Request().Context(), environmentOf(c))
+	revision, err := ifMatch(c.Request().Header.Get("If-Match"))
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusAccepted, e)
+	e, err := p.deleteEnvironment(c.Request().Context(), environmentOf(c), revision)
+	if err != nil {
+		return err
+	}
+	return okEnvironment(c, http.StatusAccepted, e)
 }
 
 // postUpgrade handles POST /environments/{env}/upgrade.
@@ -84,11 +94,15 @@ func (p *Portal) postUpgrade(c echo.Context) error {
 	if err := decode(c, &u); err != nil {
 		return err
 	}
-	e, err := p.upgradeEnvironment(c.Request().Context(), environmentOf(c), u.Release)
+	revision, err := ifMatch(c.Request().Header.Get("If-Match"))
 	if err != nil {
 		return err
 	}
-	return ok(c, e)
+	e, err := p.upgradeEnvironment(c.Request().Context(), environmentOf(c), u.Release, revision)
+	if err != nil {
+		return err
+	}
+	return okEnvironment(c, http.StatusOK, e)
 }
 
 // getObjectStorage handles GET /environments/{env}/object-storage.
@@ -176,7 +190,7 @@ func (p *Portal) shown(e store.Environment) api.Environment {
 	}
 	return api.Environment{
 		Steps: steps,
-		ID:    e.ID, Name: e.Name, Location: e.Location, Release: e.Release, Tier: e.Tier, Phase: e.Phase, Created: e.Created,
+		ID:    e.ID, Name: e.Name, Location: e.Location, Release: e.Release, Tier: e.Tier, Phase: e.Phase, Created: e.Created, Revision: e.Revision,
 		Usage: e.Usage, Endpoints: p.opts.Cloud.Endpoints(e.ID),
 		Organisation: e.Organisation, Owner: e.Owner, Offering: e.Offering, Contract: e.Contract,
 	}
@@ -295,10 +309,10 @@ func checkRelease(r sim.Release) error {
 	return nil
 }
 
-func (p *Portal) deleteEnvironment(ctx context.Context, id sim.EnvironmentID) (api.Environment, error) {
+func (p *Portal) deleteEnvironment(ctx context.Context, id sim.EnvironmentID, revision int64) (api.Environment, error) {
 	var row store.Environment
 	err := p.change(ctx, func() (sim.Event, error) {
-		e, changed, err := p.store.DeleteEnvironment(ctx, id)
+		e, changed, err := p.store.DeleteEnvironment(ctx, id, revision)
 		if err != nil {
 			return sim.Event{}, fmt.Errorf("delete environment %s: %w", id, err)
 		}
@@ -313,13 +327,13 @@ func (p *Portal) deleteEnvironment(ctx context.Context, id sim.EnvironmentID) (a
 	return p.shown(row), nil
 }
 
-func (p *Portal) upgradeEnvironment(ctx context.Context, id sim.EnvironmentID, r sim.Release) (api.Environment, error) {
+func (p *Portal) upgradeEnvironment(ctx context.Context, id sim.EnvironmentID, r sim.Release, revision int64) (api.Environment, error) {
 	if err := checkRelease(r); err != nil {
 		return api.Environment{}, err
 	}
 	var row store.Environment
 	err := p.change(ctx, func() (sim.Event, error) {
-		before, after, err := p.store.UpgradeEnvironment(ctx, id, r)
+		before, after, err := p.store.UpgradeEnvironment(ctx, id, r, revision)
 		if err != nil {
 			return sim.Event{}, fmt.Errorf("upgrade environment %s: %w", id, err)
 		}

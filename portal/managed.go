@@ -26,17 +26,18 @@ type IntentManaged struct {
 }
 
 func (p *Portal) managedRoutes(r *router) {
-	r.api(http.MethodGet, "/environments/:env/managed", needUser, p.getManaged, op("managed", "Give the Ataccama-managed DPEs").gives(200, api.ManagedDPEs{}))
-	r.api(http.MethodPut, "/environments/:env/managed", needManage, p.putManaged, op("scaleManaged", "Scale the Ataccama-managed DPEs").takes(api.ManagedScale{}).gives(200, api.ManagedDPEs{}))
+	r.api(http.MethodGet, "/environments/:env/managed", needUser, p.getManaged, op("managed", "Give the Ataccama-managed DPEs").gives(200, api.ManagedDPEs{}).tagged())
+	r.api(http.MethodPut, "/environments/:env/managed", needManage, p.putManaged, op("scaleManaged", "Scale the Ataccama-managed DPEs").takes(api.ManagedScale{}).gives(200, api.ManagedDPEs{}).tagged().ifMatched())
 	r.page(http.MethodPost, "/environments/:env/managed", needManage, p.submitManaged)
 }
 
 // getManaged handles GET /environments/{env}/managed.
 func (p *Portal) getManaged(c echo.Context) error {
-	out, err := p.managed(c.Request().Context(), environmentOf(c))
+	out, revision, err := p.managed(c.Request().Context(), environmentOf(c))
 	if err != nil {
 		return err
 	}
+	c.Response().Header().Set("ETag", api.ETag(revision))
 	return ok(c, out)
 }
 
@@ -46,8 +47,11 @@ func (p *Portal) putManaged(c echo.Context) error {
 	if err := decode(c, &s); err != nil {
 		return err
 	}
-	ctx, env := c.Request().Context(), environmentOf(c)
-	if err := p.scaleManaged(ctx, env, s.Replicas); err != nil {
+	revision, err := ifMatch(c.Request().Header.Get("If-Match"))
+	if err != nil {
+		return err
+	}
+	if err := p.scaleManaged(c.Request().Context(), environmentOf(c), s.Replicas, revision); err != nil {
 		return err
 	}
 	return p.getManaged(c)
@@ -56,11 +60,15 @@ func (p *Portal) putManaged(c echo.Context) error {
 // submitManaged handles the form on the Settings tab.
 func (p *Portal) submitManaged(c echo.Context) error {
 	env := environmentOf(c)
+	revision, err := formRevision(c)
+	if err != nil {
+		return err
+	}
 	n, err := strconv.Atoi(c.FormValue("replicas"))
 	if err != nil {
 		err = sim.Errorf(sim.Invalid, "the number of replicas cannot be %.40q", c.FormValue("replicas")).WithHelp("give a whole number from 0")
 	} else {
-		err = p.scaleManaged(c.Request().Context(), env, n)
+		err = p.scaleManaged(c.Request().Context(), env, n, revision)
 	}
 	if err != nil {
 		return p.settings(c, err)
@@ -68,26 +76,27 @@ func (p *Portal) submitManaged(c echo.Context) error {
 	return see(c, environmentPage(env, "settings"))
 }
 
-func (p *Portal) managed(ctx context.Context, env sim.EnvironmentID) (api.ManagedDPEs, error) {
+// managed gives the Ataccama-managed DPEs, and the revision of their environment.
+func (p *Portal) managed(ctx context.Context, env sim.EnvironmentID) (out api.ManagedDPEs, revision int64, err error) {
 	e, err := p.store.Environment(ctx, env)
 	if err != nil {
-		return api.ManagedDPEs{}, fmt.Errorf("get Ataccama-managed DPEs: %w", err)
+		return out, 0, fmt.Errorf("get Ataccama-managed DPEs: %w", err)
 	}
 	engines, err := p.engines(ctx, env)
 	if err != nil {
-		return api.ManagedDPEs{}, err
+		return out, 0, err
 	}
-	out := api.ManagedDPEs{Label: api.ManagedLabel, Replicas: e.Managed.Replicas, Release: e.Release}
+	out = api.ManagedDPEs{Label: api.ManagedLabel, Replicas: e.Managed.Replicas, Release: e.Release}
 	for _, x := range engines {
 		if x.Managed {
 			out.Connected++
 		}
 	}
-	return out, nil
+	return out, e.Revision, nil
 }
 
-// scaleManaged says how many Ataccama-managed replicas there shall be; the cloud follows.
-func (p *Portal) scaleManaged(ctx context.Context, env sim.EnvironmentID, n int) error {
+// scaleManaged says how many Ataccama-managed replicas there shall be; the cloud follows. Revision 0: whatever is there.
+func (p *Portal) scaleManaged(ctx context.Context, env sim.EnvironmentID, n int, revision int64) error {
 	if n < 0 {
 		return api.InField("replicas", sim.Errorf(sim.Invalid, "there cannot be %d replicas", n).WithHelp("give 0 or more"))
 	}
@@ -96,7 +105,7 @@ func (p *Portal) scaleManaged(ctx context.Context, env sim.EnvironmentID, n int)
 		return err
 	}
 	return p.change(ctx, func() (sim.Event, error) {
-		before, after, err := p.store.ScaleManaged(ctx, env, n, secrets)
+		before, after, err := p.store.ScaleManaged(ctx, env, n, secrets, revision)
 		if err != nil {
 			return sim.Event{}, fmt.Errorf("scale Ataccama-managed DPEs: %w", err)
 		}

@@ -16,13 +16,13 @@ func TestLicenceIsSharedWithManagedDPEs(t *testing.T) {
 	t.Parallel()
 	s, ctx := start(t), t.Context()
 	e := s.environment(t, api.EnvironmentSpec{Name: "Prod", EnginesAllowed: 1, ReplicasAllowed: 5})
-	if m := must(s.ScaleManaged(ctx, e.ID, 3))(t); m.Replicas != 3 || m.Label != "ataccama-managed" || m.Release != e.Release {
+	if m := must(s.ScaleManaged(ctx, e.ID, 3, 0))(t); m.Replicas != 3 || m.Label != "ataccama-managed" || m.Release != e.Release {
 		t.Errorf("scaled: %+v", m)
 	}
 	_, err := s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance", Replicas: 3})
 	wantError(t, err, sim.Exhausted, "cannot have 3 more replicas: the licence allows 5, 3 are used (Ataccama-managed 3) and 2 are free")
 	d := must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance", Replicas: 2}))(t) // the one engine of the contract: managed ones do not count
-	_, err = s.ScaleManaged(ctx, e.ID, 4)
+	_, err = s.ScaleManaged(ctx, e.ID, 4, 0)
 	wantError(t, err, sim.Exhausted, "cannot have 4 more replicas: the licence allows 5, 2 are used (finance 2) and 3 are free")
 	three := 3
 	_, err = s.EditDPE(ctx, e.ID, d.Label, api.DPEEdit{Replicas: &three}, 0)
@@ -47,7 +47,7 @@ func TestLicenceIsSharedWithManagedDPEs(t *testing.T) {
 	if in.Replicas != 5 || in.PublicKey == nil || in.Key == "" || in.SecretKey == "" {
 		t.Errorf("the intent: %d replicas", in.Replicas)
 	}
-	if must(s.ScaleManaged(ctx, e.ID, 0))(t); must(s.Intents(ctx))(t)[0].Managed.KeyID != in.KeyID {
+	if must(s.ScaleManaged(ctx, e.ID, 0, 0))(t); must(s.Intents(ctx))(t)[0].Managed.KeyID != in.KeyID {
 		t.Error("scaling made another key")
 	}
 	s.wait(t, func(x sim.Event) bool {
@@ -56,11 +56,11 @@ func TestLicenceIsSharedWithManagedDPEs(t *testing.T) {
 	if a := must(s.Audit(ctx, api.AuditFilter{Environment: e.ID}))(t)[0]; a.Action != "Ataccama-managed DPEs scaled" || a.Detail["to"] != "0" {
 		t.Errorf("audit: %+v", a)
 	}
-	_, err = s.ScaleManaged(ctx, e.ID, -1)
+	_, err = s.ScaleManaged(ctx, e.ID, -1, 0)
 	wantError(t, err, sim.Invalid, "there cannot be -1 replicas")
 	_, err = s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Ataccama managed"})
 	wantError(t, err, sim.Conflict, "is that of the Ataccama-managed DPEs")
-	if _, err = s.as("mia").ScaleManaged(ctx, e.ID, 1); sim.KindOf(err) != sim.Forbidden {
+	if _, err = s.as("mia").ScaleManaged(ctx, e.ID, 1, 0); sim.KindOf(err) != sim.Forbidden {
 		t.Errorf("a member scales: %v", err)
 	}
 }

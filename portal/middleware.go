@@ -32,8 +32,10 @@ func newRouter(p *Portal) *router {
 	r := &router{p: p, e: e}
 	p.healthRoutes(r)
 	p.accountRoutes(r)
+	p.passwordRoutes(r)
 	p.catalogueRoutes(r)
 	p.environmentRoutes(r)
+	p.ownerRoutes(r)
 	p.storageRoutes(r)
 	p.allowlistRoutes(r)
 	p.complianceRoutes(r)

@@ -61,6 +61,11 @@ func (o operation) sends(name, description string) operation {
 	return o
 }
 
+// asked says that who has the answer may ask whether it is still so.
+func (o operation) asked() operation {
+	return o.gives(http.StatusNotModified, nil).sends("ETag", "For If-None-Match").header("If-None-Match", "The ETag that one has: 304 if it is still so")
+}
+
 // tagged says that the answers have an entity tag.
 func (o operation) tagged() operation {
 	return o.sends("ETag", "Revision of what is answered, for If-Match")
@@ -198,6 +203,7 @@ func vocabulary() openapi.Words {
 			reflect.TypeFor[api.Scope]():          names(api.Scopes()),
 			reflect.TypeFor[api.Offering]():       names(api.Offerings()),
 			reflect.TypeFor[api.Phase]():          names(api.Phases()),
+			reflect.TypeFor[api.ValueFate]():      names(api.ValueFates()),
 			reflect.TypeFor[api.StepState]():      names(api.StepStates()),
 			reflect.TypeFor[api.State]():          names(api.States()),
 			reflect.TypeFor[api.Colour]():         names(api.Colours()),

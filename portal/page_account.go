@@ -3,6 +3,7 @@ package portal
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"time"
@@ -23,20 +24,26 @@ func (p *Portal) accountPages(r *router) {
 	r.page(http.MethodPost, "/account/users/:user/remove", needAdmin, p.submitUserRemoval)
 }
 
-// accountForm is what was typed into a form of the account page, and what was made with it.
+// accountForm is what was typed into a form of the account page.
 type accountForm struct {
 	token api.TokenSpec
 	days  int // that the token shall live; 0: as the portal proposes
 	user  api.UserSpec
-	made  *api.NewToken
 }
+
+// What the account page says was done, by its query.
+const (
+	doneToken    = "token" // with the token's id
+	donePassword = "password"
+	doneReset    = "reset"
+)
 
 // tokenDays are the lives of API tokens to choose from; the default is [apiTokenLife].
 func tokenDays() []int { return []int{1, 7, 30, 90, 365} }
 
 const day = 24 * time.Hour
 
-// submitToken handles POST /account/tokens. Its answer is the one page that shows the token.
+// submitToken handles POST /account/tokens. The page that it leads to shows the token, once: to load it again makes no other.
 func (p *Portal) submitToken(c echo.Context) error {
 	form, err := c.FormParams()
 	if err != nil {
@@ -56,7 +63,8 @@ func (p *Portal) submitToken(c echo.Context) error {
 	if err != nil {
 		return p.accountPage(c, typed, err)
 	}
-	return p.accountPage(c, accountForm{made: &made}, nil)
+	p.made.put(identityOf(c.Request().Context()).ID, made, p.wall.Now())
+	return see(c, "/account?done="+doneToken+"&id="+url.QueryEscape(made.ID))
 }
 
 // submitTokenRemoval handles POST /account/tokens/{token}/remove.
@@ -108,9 +116,7 @@ func (p *Portal) accountPage(c echo.Context, typed accountForm, wrong error) err
 	for _, t := range tokens {
 		view.Tokens = append(view.Tokens, ui.Token{ID: t.ID, Name: t.Name, Scopes: joined(t.Scopes), Created: t.Created, Expires: t.Expires, Expired: !t.Expires.After(now)})
 	}
-	if m := typed.made; m != nil {
-		view.New = &ui.NewToken{Name: m.Name, Secret: m.Secret.Reveal()}
-	}
+	p.sayDone(c, &view, tokens)
 	view.Scopes = options(api.Scopes(), scopeWords, func(s api.Scope) bool {
 		return slices.Contains(typed.token.Scopes, s) || typed.token.Scopes == nil && s == api.ScopeRead
 	})
@@ -136,6 +142,25 @@ func (p *Portal) accountPage(c echo.Context, typed accountForm, wrong error) err
 		return r == typed.user.Role || typed.user.Role == "" && r == api.RoleMember
 	})
 	return page(c, code)(ui.Account(view))
+}
+
+// sayDone puts into view what the page that led here did.
+func (p *Portal) sayDone(c echo.Context, view *ui.AccountPage, tokens []api.Token) {
+	switch view.Done = c.QueryParam("done"); view.Done {
+	case doneToken:
+		id := c.QueryParam("id")
+		i := slices.IndexFunc(tokens, func(t api.Token) bool { return t.ID == id })
+		if i < 0 { // revoked meanwhile, or somebody else's
+			return
+		}
+		view.New = &ui.NewToken{ID: id, Name: tokens[i].Name}
+		if t, ok := p.made.take(view.ID, id, p.wall.Now()); ok {
+			view.New.Secret = t.Secret.Reveal()
+		}
+	case donePassword, doneReset:
+	default:
+		view.Done = ""
+	}
 }
 
 func daysWords(n int) string {

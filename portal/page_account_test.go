@@ -34,12 +34,25 @@ func TestAPITokenIsShownOnceOnItsPage(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	mia := s.session(t, "mia")
-	got := s.form(t, mia, "/account/tokens", url.Values{"name": {"CI <b>"}, "scope": {"read"}, "days": {"7"}})
+	sent := s.form(t, mia, "/account/tokens", url.Values{"name": {"CI <b>"}, "scope": {"read"}, "days": {"7"}})
+	at := sent.header.Get("Location")
+	if sent.code != http.StatusSeeOther || !strings.HasPrefix(at, "/account?") || strings.Contains(at, "dpesim_") {
+		t.Fatalf("made: %d, on to %s", sent.code, at)
+	}
+	if other := s.see(t, s.session(t, "ada"), at); strings.Contains(other, "dpesim_") || strings.Contains(other, "was made") {
+		t.Errorf("somebody else at the same address: %s", other)
+	}
+	got := s.send(t, http.MethodGet, at, "", mia, "Accept: text/html")
 	found := tokenOnPage.FindStringSubmatch(got.body)
 	if got.code != http.StatusOK || found == nil || got.header.Get("Cache-Control") != "no-store" || !strings.Contains(got.body, "shown this once") {
 		t.Fatalf("%d %v %s", got.code, got.header, got.body)
 	}
 	checkPage(t, got.body)
+	again := s.see(t, mia, at)
+	if strings.Contains(again, "dpesim_") || !strings.Contains(again, "API token CI &lt;b&gt; was made. It was shown once, and is not shown again.") {
+		t.Errorf("loaded again: %s", again)
+	}
+	checkPage(t, again)
 	own := s.send(t, http.MethodGet, "/api/v1/me", "", "Authorization: Bearer "+found[1])
 	if own.code != http.StatusOK || !strings.Contains(own.body, `"id":"mia"`) || !strings.Contains(own.body, `"scopes":["read"]`) {
 		t.Errorf("with the token: %d %s", own.code, own.body)

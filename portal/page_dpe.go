@@ -96,12 +96,8 @@ func readDPEForm(c echo.Context) (dpeForm, error) {
 	for _, x := range store.Figures() {
 		*x.Of(&f.sizing) = form.Get(x.Name)
 	}
-	if s := form.Get("revision"); s != "" {
-		if f.revision, err = strconv.ParseInt(s, 10, 64); err != nil {
-			return dpeForm{}, sim.Errorf(sim.Invalid, "the form's revision is not a number").WithHelp("open the page again")
-		}
-	}
-	return f, nil
+	f.revision, err = formRevision(c)
+	return f, err
 }
 
 func (f dpeForm) count() (int, error) {
@@ -279,11 +275,15 @@ func (p *Portal) showRemove(c echo.Context) error { return p.confirmRemove(c, ni
 // submitRemove handles POST /environments/{env}/dpes/{label}/remove.
 func (p *Portal) submitRemove(c echo.Context) error {
 	env, l := environmentOf(c), labelOf(c)
+	revision, err := formRevision(c)
+	if err != nil {
+		return err
+	}
 	if c.FormValue("confirm") != string(l) {
 		return p.confirmRemove(c, notConfirmed(string(l)))
 	}
-	if err := p.removeDPE(c.Request().Context(), env, l, 0); err != nil {
-		return err
+	if err := p.removeDPE(c.Request().Context(), env, l, revision); err != nil {
+		return p.confirmRemove(c, err)
 	}
 	return see(c, environmentPage(env, "settings"))
 }
@@ -302,6 +302,6 @@ func (p *Portal) confirmRemove(c echo.Context, wrong error) error {
 		return err
 	}
 	return page(c, code)(ui.Remove(ui.RemovePage{
-		Frame: f, Label: string(d.Label), Name: d.Name, Replicas: d.Replicas, Uninstall: uninstall(d.Label, api.Endpoints{})[0].Command,
+		Frame: f, Label: string(d.Label), Name: d.Name, Replicas: d.Replicas, Revision: d.Revision, Confirm: c.FormValue("confirm"), Uninstall: uninstall(d.Label, api.Endpoints{})[0].Command,
 	}))
 }

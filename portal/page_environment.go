@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -166,6 +167,19 @@ func (p *Portal) settings(c echo.Context, wrong error) error {
 		return err
 	}
 	view.Managed, view.Exceptional = e.Managed.Replicas, e.Contract.ExceptionalSizing
+	view.Revision, view.ManagedReplicas = e.Revision, strconv.Itoa(e.Managed.Replicas)
+	chosen := e.Owner
+	if wrong != nil { // what was typed stays
+		view.ManagedReplicas, chosen = cmp.Or(c.FormValue("replicas"), view.ManagedReplicas), cmp.Or(c.FormValue("owner"), chosen)
+	}
+	if view.Owner, err = p.ownerName(c.Request().Context(), e); err != nil {
+		return err
+	}
+	if f.Administers {
+		if view.Owners, err = p.ownerOptions(c.Request().Context(), e, chosen); err != nil {
+			return err
+		}
+	}
 	view.AllowlistOn, view.Ranges = e.Allowlist.On, len(e.Allowlist.Entries)
 	newer := slices.DeleteFunc(chart.Releases(), func(r sim.Release) bool { return r.Compare(sim.Release(f.Environment.Release)) <= 0 })
 	view.Releases = options(newer, asIs, func(r sim.Release) bool { return r == newer[len(newer)-1] })
@@ -181,9 +195,13 @@ func sizingView(of string, s sim.Sizing, chosen bool) ui.Sizing {
 
 // submitUpgrade handles POST /environments/{env}/upgrade.
 func (p *Portal) submitUpgrade(c echo.Context) error {
-	env := environmentOf(c)
-	if _, err := p.upgradeEnvironment(c.Request().Context(), env, sim.Release(c.FormValue("release"))); err != nil {
-		return p.settings(c, err)
+	env, release := environmentOf(c), sim.Release(c.FormValue("release"))
+	revision, err := formRevision(c)
+	if err != nil {
+		return err
+	}
+	if _, err := p.upgradeEnvironment(c.Request().Context(), env, release, revision); err != nil {
+		return p.upgradePage(c, release, err)
 	}
 	return see(c, environmentPage(env, "settings"))
 }
@@ -194,11 +212,15 @@ func (p *Portal) showDelete(c echo.Context) error { return p.confirmDelete(c, ni
 // submitDelete handles POST /environments/{env}/delete.
 func (p *Portal) submitDelete(c echo.Context) error {
 	env := environmentOf(c)
+	revision, err := formRevision(c)
+	if err != nil {
+		return err
+	}
 	if c.FormValue("confirm") != string(env) {
 		return p.confirmDelete(c, notConfirmed(string(env)))
 	}
-	if _, err := p.deleteEnvironment(c.Request().Context(), env); err != nil {
-		return err
+	if _, err := p.deleteEnvironment(c.Request().Context(), env, revision); err != nil {
+		return p.confirmDelete(c, err)
 	}
 	return see(c, "/environments")
 }
@@ -212,7 +234,24 @@ func (p *Portal) confirmDelete(c echo.Context, wrong error) error {
 	if err != nil {
 		return err
 	}
-	return page(c, code)(ui.Delete(ui.DeletePage{Frame: f}))
+	e, err := p.store.Environment(c.Request().Context(), environmentOf(c))
+	if err != nil {
+		return err
+	}
+	return page(c, code)(ui.Delete(ui.DeletePage{Frame: f, Revision: e.Revision, Confirm: c.FormValue("confirm")}))
+}
+
+// formRevision reads the revision that a form was made of; 0: the form has none.
+func formRevision(c echo.Context) (int64, error) {
+	s := c.FormValue("revision")
+	if s == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 1 {
+		return 0, sim.Errorf(sim.Invalid, "the form's revision is not a number").WithHelp("open the page again")
+	}
+	return n, nil
 }
 
 func notConfirmed(word string) error {

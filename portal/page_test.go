@@ -60,7 +60,7 @@ func pageSUT(t *testing.T) (*sut, api.Environment, api.DPE) {
 	e := s.environment(t, api.EnvironmentSpec{Name: "Acme <Production>", Release: "15.1.0"})
 	d := must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance & more", Replicas: 2}))(t)
 	s.cloud.connect(ctx, e.ID, engine(d, "a"))
-	must(s.UpgradeEnvironment(ctx, e.ID, "15.3.0"))(t)
+	must(s.UpgradeEnvironment(ctx, e.ID, "15.3.0", 0))(t)
 	must(s.Arm(ctx, api.Fault{Name: "slow", Point: "dpm.connect", Delay: "1h", Environment: e.ID}))(t)
 	must(s.SubmitJob(ctx, e.ID, api.JobSpec{Bucket: "sample-data", Key: "movies.csv"}))(t)
 	s.cloud.put("sample-data", "movies.csv", "a,b\n")

@@ -103,6 +103,7 @@ type Portal struct {
 	runs     *runs.Runs
 	failures failures
 	progress progress
+	made     made
 
 	stopping context.Context // done when the server stops: ends event streams
 	stop     context.CancelFunc

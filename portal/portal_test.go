@@ -75,7 +75,7 @@ func TestEnvironmentIsCreatingUntilSettledAndGoneWhenDeleted(t *testing.T) {
 	if got := must(s.Environment(ctx, e.ID))(t); got.Phase != api.PhaseReady {
 		t.Errorf("phase after Settled is %s", got.Phase)
 	}
-	if got := must(s.DeleteEnvironment(ctx, e.ID))(t); got.Phase != api.PhaseDeleting {
+	if got := must(s.DeleteEnvironment(ctx, e.ID, 0))(t); got.Phase != api.PhaseDeleting {
 		t.Errorf("phase after DELETE is %s", got.Phase)
 	}
 	if err := s.Settled(ctx, stale); err != nil {
@@ -260,7 +260,7 @@ func TestEditKeepsRevisionsApart(t *testing.T) {
 		t.Errorf("after the edit: %+v", d2)
 	}
 	_, err := s.EditDPE(ctx, e.ID, d.Label, api.DPEEdit{Drivers: &none}, d.Revision)
-	wantError(t, err, sim.Conflict, "revision is 2, not 1")
+	wantError(t, err, sim.Conflict, "DPE finance was changed meanwhile, its revision is 2, not 1: dpe edited (finance) by Tess Trainer at 2026-03-04 09:00:00 UTC (drivers s3, replicas 3, revision 2)")
 	if d3 := must(s.EditDPE(ctx, e.ID, d.Label, api.DPEEdit{Replicas: &three}, 2))(t); d3.Revision != 2 {
 		t.Errorf("an edit that changes nothing made revision %d", d3.Revision)
 	}
@@ -282,9 +282,9 @@ func TestPlatformUpgradeMakesNewFilesAndKeepsOldOnes(t *testing.T) {
 	e := s.environment(t, api.EnvironmentSpec{Name: "Prod", Release: "15.1.0"})
 	d := must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance"}))(t)
 	before := must(s.Values(ctx, e.ID, d.Label, ""))(t)
-	_, err := s.UpgradeEnvironment(ctx, e.ID, "15.1.0")
+	_, err := s.UpgradeEnvironment(ctx, e.ID, "15.1.0", 0)
 	wantError(t, err, sim.Invalid, "it has release 15.1.0", "newer")
-	if up := must(s.UpgradeEnvironment(ctx, e.ID, "15.3.0"))(t); up.Release != "15.3.0" {
+	if up := must(s.UpgradeEnvironment(ctx, e.ID, "15.3.0", 0))(t); up.Release != "15.3.0" {
 		t.Errorf("after the upgrade: %+v", up)
 	}
 	d2 := must(s.DPE(ctx, e.ID, d.Label))(t)
@@ -297,7 +297,7 @@ func TestPlatformUpgradeMakesNewFilesAndKeepsOldOnes(t *testing.T) {
 	if old := must(s.Values(ctx, e.ID, d.Label, "15.1.0"))(t); !bytes.Equal(old, before) {
 		t.Errorf("the old values.yaml changed: %s", cmp.Diff(string(before), string(old)))
 	}
-	_, err = s.UpgradeEnvironment(ctx, e.ID, "15.1.0")
+	_, err = s.UpgradeEnvironment(ctx, e.ID, "15.1.0", 0)
 	wantError(t, err, sim.Invalid, "never downgraded")
 	late := must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Late"}))(t)
 	_, err = s.Values(ctx, e.ID, late.Label, "15.1.0")
@@ -411,7 +411,7 @@ func TestNoSecretInEventsLogsCommandsOrPages(t *testing.T) {
 	d := must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance"}))(t)
 	two := 2
 	must(s.EditDPE(ctx, e.ID, d.Label, api.DPEEdit{Replicas: &two}, 0))(t)
-	must(s.UpgradeEnvironment(ctx, e.ID, "15.3.0"))(t)
+	must(s.UpgradeEnvironment(ctx, e.ID, "15.3.0", 0))(t)
 	in := must(s.Intents(ctx))(t)[0]
 	values := string(must(s.Values(ctx, e.ID, d.Label, ""))(t))
 	secrets := map[string]string{

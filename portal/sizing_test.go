@@ -84,7 +84,7 @@ func TestSizingNeedsARedeployment(t *testing.T) {
 	if diff := cmp.Diff(want, d.Status.Differences); diff != "" || !d.Status.RedeployNeeded {
 		t.Errorf("redeploy needed: %v\n%s", d.Status.RedeployNeeded, diff)
 	}
-	must(s.UpgradeEnvironment(ctx, e.ID, "15.3.0"))(t)
+	must(s.UpgradeEnvironment(ctx, e.ID, "15.3.0", 0))(t)
 	if d = must(s.DPE(ctx, e.ID, d.Label))(t); d.ExceptionalSizing.Disk != "1Ti" {
 		t.Errorf("after the upgrade it is %+v", d.ExceptionalSizing)
 	}

@@ -103,7 +103,7 @@ func TestUpgradeIsRequiredWhenThePlatformDemandsIt(t *testing.T) {
 		to       sim.Release
 		required bool
 	}{{"15.1.0", false}, {"15.3.0", true}} {
-		must(s.UpgradeEnvironment(ctx, e.ID, c.to))(t)
+		must(s.UpgradeEnvironment(ctx, e.ID, c.to, 0))(t)
 		if st := must(s.DPE(ctx, e.ID, d.Label))(t).Status; !st.Outdated || st.UpgradeRequired != c.required {
 			t.Errorf("14.5.0 on platform %s: %+v", c.to, st)
 		}

@@ -3,7 +3,6 @@ package portal
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 
 	"github.com/labstack/echo/v4"
@@ -26,23 +25,36 @@ func (p *Portal) getUpgrade(c echo.Context) error {
 
 // showUpgrade handles GET /environments/{env}/upgrade, the page.
 func (p *Portal) showUpgrade(c echo.Context) error {
-	x, err := p.previewUpgrade(c.Request().Context(), environmentOf(c), sim.Release(c.QueryParam("release")))
+	return p.upgradePage(c, sim.Release(c.QueryParam("release")), nil)
+}
+
+// upgradePage tells what an upgrade means, and what was wrong with the form that asked for it. What cannot be asked for any
+// more is told on the Settings tab.
+func (p *Portal) upgradePage(c echo.Context, r sim.Release, wrong error) error {
+	x, err := p.previewUpgrade(c.Request().Context(), environmentOf(c), r)
 	if err != nil {
+		if wrong != nil {
+			return p.settings(c, wrong)
+		}
 		return err
 	}
 	f, err := p.environmentFrame(c, "Upgrade platform", "")
 	if err != nil {
 		return err
 	}
-	view := ui.UpgradePage{Frame: f, From: string(x.From), To: string(x.To), Oldest: string(x.Oldest), Managed: x.Managed}
+	code, err := failure(&f, wrong)
+	if err != nil {
+		return err
+	}
+	view := ui.UpgradePage{Frame: f, Revision: x.Revision, From: string(x.From), To: string(x.To), Oldest: string(x.Oldest), Managed: x.Managed}
 	for _, d := range x.DPEs {
 		v := ui.DPEUpgrade{Name: d.Name, Label: string(d.Label), Running: joined(d.Running), Outdated: d.Outdated, Required: d.UpgradeRequired}
 		for _, k := range d.Values {
-			v.Values = append(v.Values, ui.ValueChange{Key: k.Key, Change: k.Change})
+			v.Values = append(v.Values, ui.ValueChange{Key: k.Key, Change: string(k.Change), Was: k.Was})
 		}
 		view.DPEs = append(view.DPEs, v)
 	}
-	return page(c, http.StatusOK)(ui.Upgrade(view))
+	return page(c, code)(ui.Upgrade(view))
 }
 
 // previewUpgrade tells what an upgrade to release r would mean, without doing it.
@@ -61,7 +73,7 @@ func (p *Portal) previewUpgrade(ctx context.Context, env sim.EnvironmentID, r si
 	if err != nil {
 		return api.UpgradePreview{}, err
 	}
-	out := api.UpgradePreview{From: e.Release, To: r, Oldest: chart.OldestEngine(r), Managed: e.Managed.Replicas, DPEs: []api.DPEUpgrade{}}
+	out := api.UpgradePreview{Revision: e.Revision, From: e.Release, To: r, Oldest: chart.OldestEngine(r), Managed: e.Managed.Replicas, DPEs: []api.DPEUpgrade{}}
 	for _, d := range rows {
 		own := slices.DeleteFunc(slices.Clone(engines), func(x api.Engine) bool { return x.Label != d.Label })
 		runs := running(d.Seen, own).Releases
@@ -78,7 +90,7 @@ func (p *Portal) previewUpgrade(ctx context.Context, env sim.EnvironmentID, r si
 	return out, nil
 }
 
-// valueChanges lists the keys that the values.yaml of d would gain and lose with release r: "The new values.yml file might
+// valueChanges lists the keys that the values.yaml of d would gain, lose and rename with release r: "The new values.yml file might
 // have additional values." (seed, "Self-managed DPE upgrades")
 func (p *Portal) valueChanges(ctx context.Context, e store.Environment, d store.DPE, r sim.Release) ([]api.ValueChange, error) {
 	have, err := p.write(ctx, e, d, d.Revision, d.Inputs)
@@ -95,13 +107,20 @@ func (p *Portal) valueChanges(ctx context.Context, e store.Environment, d store.
 	if err != nil {
 		return nil, fmt.Errorf("compare values of DPE %s: %w", d.Label, err)
 	}
+	renamed := chart.Renamed(d.Release, r)
+	gone := map[string]bool{} // under its old name
+	for _, was := range renamed {
+		gone[was] = true
+	}
 	out := []api.ValueChange{}
 	for _, x := range differences {
 		switch {
+		case x.Have == "" && renamed[x.Key] != "":
+			out = append(out, api.ValueChange{Key: x.Key, Change: api.ValueRenamed, Was: renamed[x.Key]})
 		case x.Have == "":
-			out = append(out, api.ValueChange{Key: x.Key, Change: "new"})
-		case x.Want == "":
-			out = append(out, api.ValueChange{Key: x.Key, Change: "gone"})
+			out = append(out, api.ValueChange{Key: x.Key, Change: api.ValueNew})
+		case x.Want == "" && !gone[x.Key]:
+			out = append(out, api.ValueChange{Key: x.Key, Change: api.ValueGone})
 		}
 	}
 	return out, nil

@@ -19,8 +19,8 @@ func TestUpgradeIsPreviewed(t *testing.T) {
 	d := must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance"}))(t)
 	must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "HR"}))(t)
 	s.cloud.connect(ctx, e.ID, engine(d, "a"))
-	values := []api.ValueChange{{Key: "dpm.endpoint", Change: "new"}, {Key: "dpm.url", Change: "gone"}, {Key: "objectStorage.bucket", Change: "new"}, {Key: "objectStorage.region", Change: "new"}}
-	want := api.UpgradePreview{From: "14.5.0", To: "15.3.0", Oldest: "15.1.0", DPEs: []api.DPEUpgrade{
+	values := []api.ValueChange{{Key: "dpm.endpoint", Change: "renamed", Was: "dpm.url"}, {Key: "objectStorage.bucket", Change: "new"}, {Key: "objectStorage.region", Change: "new"}}
+	want := api.UpgradePreview{Revision: must(s.Environment(ctx, e.ID))(t).Revision, From: "14.5.0", To: "15.3.0", Oldest: "15.1.0", DPEs: []api.DPEUpgrade{
 		{Label: "finance", Name: "Finance", Running: []sim.Release{"14.5.0"}, Outdated: true, UpgradeRequired: true, Values: values},
 		{Label: "hr", Name: "HR", Running: []sim.Release{}, Values: values},
 	}}
@@ -31,7 +31,7 @@ func TestUpgradeIsPreviewed(t *testing.T) {
 		t.Errorf("to 15.1.0: %+v", x)
 	}
 	page := s.get(t, "/environments/prod/upgrade?release=15.3.0")
-	for _, w := range []string{"Upgrade required", "DPM will refuse it until it is upgraded", "dpm.endpoint", "not installed yet", "Upgrade platform"} {
+	for _, w := range []string{"Upgrade required", "DPM will refuse it until it is upgraded", "<code>dpm.url</code> is renamed to <code>dpm.endpoint</code>", "<code>objectStorage.region</code> is new", "not installed yet", "Upgrade platform"} {
 		if !strings.Contains(page.body, w) {
 			t.Errorf("the page does not say %q", w)
 		}

@@ -47,7 +47,7 @@ func TestStatusFollowsWhatIsConnected(t *testing.T) {
 		t.Errorf("told %+v", told)
 	}
 
-	must(s.UpgradeEnvironment(ctx, e.ID, "15.3.0"))(t)
+	must(s.UpgradeEnvironment(ctx, e.ID, "15.3.0", 0))(t)
 	st = must(s.DPE(ctx, e.ID, d.Label))(t).Status
 	if !st.Outdated || st.Platform != "15.3.0" || !slices.Equal(st.Running, []sim.Release{"15.1.0"}) {
 		t.Errorf("after the platform upgrade: %+v", st)

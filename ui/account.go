@@ -27,6 +27,7 @@ type AccountPage struct {
 	Frame
 	ID, Via   string
 	Tokens    []Token
+	Done      string    // what the page that led here did: "password", "reset"; empty: nothing
 	New       *NewToken // that was just made; nil: none
 	TokenName string    // as it was typed
 	Scopes    []Option
@@ -45,8 +46,11 @@ type Token struct {
 	Expired          bool
 }
 
-// NewToken is an API token with the token itself, for the one page that shows it.
-type NewToken struct{ Name, Secret string }
+// NewToken is an API token that was just made, with the token itself for the one page that shows it.
+type NewToken struct {
+	ID, Name string
+	Secret   string // empty: it was shown already
+}
 
 // User is a user of the organisation.
 type User struct {

@@ -115,10 +115,15 @@ type SettingsPage struct {
 	DPEs     []DPE
 	Releases []Option // newer than the environment's
 
-	Exceptional bool // the contract allows an exceptional sizing
-	Managed     int  // replicas of Ataccama-managed DPEs
-	AllowlistOn bool
-	Ranges      int // on the allowlist
+	Exceptional bool     // the contract allows an exceptional sizing
+	Owner       string   // name
+	Owners      []Option // to choose from, for admins
+	Revision    int64    // of the environment
+
+	ManagedReplicas string // as they were typed
+	Managed         int    // replicas of Ataccama-managed DPEs
+	AllowlistOn     bool
+	Ranges          int // on the allowlist
 }
 
 // AllowlistPage is an environment's IP allowlist.
@@ -140,6 +145,7 @@ func Allowlist(p AllowlistPage) ([]byte, error) { return render("allowlist", "la
 // UpgradePage tells what an upgrade of the platform means, and asks for it.
 type UpgradePage struct {
 	Frame
+	Revision int64 // of the environment
 	From, To string
 	Oldest   string // release of an engine that the new platform works with
 	Managed  int    // replicas that are upgraded with it
@@ -153,8 +159,8 @@ type DPEUpgrade struct {
 	Values               []ValueChange
 }
 
-// ValueChange is a key of values.yaml that is "new" or "gone".
-type ValueChange struct{ Key, Change string }
+// ValueChange is a key of values.yaml that is "new", "gone", or "renamed" from what it was.
+type ValueChange struct{ Key, Change, Was string }
 
 // Upgrade renders what an upgrade of the platform means.
 func Upgrade(p UpgradePage) ([]byte, error) { return render("upgrade", "layout", p) }
@@ -267,6 +273,8 @@ type RemovePage struct {
 	Frame
 	Label, Name string
 	Replicas    int
+	Revision    int64
+	Confirm     string // as it was typed
 	Uninstall   string // the command for the cluster
 }
 
@@ -274,7 +282,11 @@ type RemovePage struct {
 func Remove(p RemovePage) ([]byte, error) { return render("remove", "layout", p) }
 
 // DeletePage asks to confirm the deletion of an environment.
-type DeletePage struct{ Frame }
+type DeletePage struct {
+	Frame
+	Revision int64  // of the environment
+	Confirm  string // as it was typed
+}
 
 // Delete renders the confirmation of an environment's deletion.
 func Delete(p DeletePage) ([]byte, error) { return render("delete", "layout", p) }

@@ -45,6 +45,40 @@ func TestAnOutdatedFileIsComparedWithoutItsSecrets(t *testing.T) {
 	}
 }
 
+// TestRenamesAreTrue: what a release renamed is there under one name before it, under the other since.
+func TestRenamesAreTrue(t *testing.T) {
+	t.Parallel()
+	for i, r := range chart.Releases()[1:] {
+		older := chart.Releases()[i]
+		differences, err := chart.CompareValues(text(t, testValues(older)), text(t, testValues(r)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		come, gone := map[string]bool{}, map[string]bool{}
+		for _, d := range differences {
+			come[d.Key], gone[d.Key] = d.Have == "", d.Want == ""
+		}
+		renamed := chart.Renamed(older, r)
+		for now, was := range renamed {
+			if !come[now] || !gone[was] {
+				t.Errorf("%s to %s: %s is not renamed to %s: %+v", older, r, was, now, differences)
+			}
+			delete(gone, was)
+		}
+		for k, g := range gone {
+			if g {
+				t.Errorf("%s to %s: %s is gone, which no release's notes say: is it renamed?", older, r, k)
+			}
+		}
+	}
+	if got := chart.Renamed("14.5.0", "15.3.0"); got["dpm.endpoint"] != "dpm.url" || len(got) != 1 {
+		t.Errorf("over two releases: %v", got)
+	}
+	if got := chart.Renamed("15.3.0", "15.3.0"); len(got) != 0 {
+		t.Errorf("from a release to itself: %v", got)
+	}
+}
+
 func TestWhatThePortalDidNotWriteIsNotParsed(t *testing.T) {
 	t.Parallel()
 	file := string(text(t, testValues("15.3.0")))

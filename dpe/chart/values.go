@@ -29,6 +29,32 @@ const (
 	endpointSince sim.Release = "15.3.0" // dpm.endpoint: before, dpm.url
 )
 
+// Rename is a value that the chart of a release calls otherwise than that of the release before.
+type Rename struct {
+	Since    sim.Release
+	Old, New string // keys, with dots
+}
+
+// Renames lists the values that were renamed, oldest first.
+func Renames() []Rename { return []Rename{{Since: endpointSince, Old: "dpm.url", New: "dpm.endpoint"}} }
+
+// Renamed tells, by the keys that the chart of release to has, which key of release from each was, if it was another.
+func Renamed(from, to sim.Release) map[string]string {
+	out := map[string]string{}
+	for _, r := range Renames() {
+		if r.Since.Compare(from) <= 0 || r.Since.Compare(to) > 0 {
+			continue
+		}
+		first, again := out[r.Old]
+		if !again {
+			first = r.Old
+		}
+		delete(out, r.Old)
+		out[r.New] = first
+	}
+	return out
+}
+
 // Values is what the portal generates for one DPE: everything that the chart cannot know by itself.
 type Values struct {
 	Release          sim.Release // of the chart that the values are for

@@ -44,6 +44,17 @@ type UserSpec struct {
 	Password sim.Secret `json:"password"`       // 8 to 72 bytes
 }
 
+// PasswordChange is the body of PUT /me/password.
+type PasswordChange struct {
+	Current sim.Secret `json:"current"`
+	New     sim.Secret `json:"new"` // 8 to 72 bytes
+}
+
+// PasswordReset is the body of PUT /users/{user}/password.
+type PasswordReset struct {
+	New sim.Secret `json:"new"` // 8 to 72 bytes
+}
+
 // Scope is what an API token is good for. A token never allows more than its user may.
 type Scope string
 
@@ -155,6 +166,20 @@ func (c *Client) AddUser(ctx context.Context, s UserSpec) (User, error) {
 // RemoveUser removes a user with sessions and tokens.
 func (c *Client) RemoveUser(ctx context.Context, id string) error {
 	_, err := c.text(ctx, call{method: http.MethodDelete, path: Prefix + "/users/" + url.PathEscape(id)})
+	return err
+}
+
+// ChangePassword gives oneself another password and ends one's sessions. API tokens stay.
+func (c *Client) ChangePassword(ctx context.Context, current, next sim.Secret) error {
+	body := map[string]string{"current": current.Reveal(), "new": next.Reveal()}
+	_, err := c.text(ctx, call{method: http.MethodPut, path: Prefix + "/me/password", body: body})
+	return err
+}
+
+// ResetPassword gives another user of the organisation another password and ends that user's sessions.
+func (c *Client) ResetPassword(ctx context.Context, user string, next sim.Secret) error {
+	body := map[string]string{"new": next.Reveal()}
+	_, err := c.text(ctx, call{method: http.MethodPut, path: Prefix + "/users/" + url.PathEscape(user) + "/password", body: body})
 	return err
 }
 

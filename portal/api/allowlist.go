@@ -48,9 +48,5 @@ func (c *Client) Allowlist(ctx context.Context, env sim.EnvironmentID) (Allowlis
 // SetAllowlist changes an environment's allowlist. It returns Conflict if its version is no longer version (0: whatever is
 // there), and if connected engines would be cut and e does not confirm that.
 func (c *Client) SetAllowlist(ctx context.Context, env sim.EnvironmentID, e AllowlistEdit, version int64) (AllowlistChange, error) {
-	r := call{method: http.MethodPut, path: environmentPath(env, "allowlist"), body: e}
-	if version != 0 {
-		r.ifMatch = ETag(version)
-	}
-	return get[AllowlistChange](ctx, c, r)
+	return get[AllowlistChange](ctx, c, call{method: http.MethodPut, path: environmentPath(env, "allowlist"), body: e, ifMatch: matching(version)})
 }

@@ -208,14 +208,30 @@ func (c *Client) Environment(ctx context.Context, env sim.EnvironmentID) (Enviro
 	return get[Environment](ctx, c, call{method: http.MethodGet, path: environmentPath(env)})
 }
 
-// DeleteEnvironment deletes an environment with all its DPEs. The answer's phase is deleting; NotFound follows.
-func (c *Client) DeleteEnvironment(ctx context.Context, env sim.EnvironmentID) (Environment, error) {
-	return get[Environment](ctx, c, call{method: http.MethodDelete, path: environmentPath(env)})
+// DeleteEnvironment deletes an environment with all its DPEs. The answer's phase is deleting; NotFound follows. It returns
+// Conflict if the environment's revision is no longer revision; 0 deletes whatever is there.
+func (c *Client) DeleteEnvironment(ctx context.Context, env sim.EnvironmentID, revision int64) (Environment, error) {
+	return get[Environment](ctx, c, call{method: http.MethodDelete, path: environmentPath(env), ifMatch: matching(revision)})
 }
 
-// UpgradeEnvironment upgrades the platform of an environment to a newer release.
-func (c *Client) UpgradeEnvironment(ctx context.Context, env sim.EnvironmentID, r sim.Release) (Environment, error) {
-	return get[Environment](ctx, c, call{method: http.MethodPost, path: environmentPath(env, "upgrade"), body: Upgrade{Release: r}})
+// UpgradeEnvironment upgrades the platform of an environment to a newer release. It returns Conflict if the environment's
+// revision is no longer revision; 0 upgrades whatever is there.
+func (c *Client) UpgradeEnvironment(ctx context.Context, env sim.EnvironmentID, r sim.Release, revision int64) (Environment, error) {
+	return get[Environment](ctx, c, call{method: http.MethodPost, path: environmentPath(env, "upgrade"), body: Upgrade{Release: r}, ifMatch: matching(revision)})
+}
+
+// SetOwner gives an environment another owner, a user of its organisation. It returns Conflict if the environment's revision
+// is no longer revision; 0 changes whatever is there.
+func (c *Client) SetOwner(ctx context.Context, env sim.EnvironmentID, user string, revision int64) (Environment, error) {
+	return get[Environment](ctx, c, call{method: http.MethodPut, path: environmentPath(env, "owner"), body: OwnerChange{Owner: user}, ifMatch: matching(revision)})
+}
+
+// matching is the If-Match for a revision; 0: none.
+func matching(revision int64) string {
+	if revision == 0 {
+		return ""
+	}
+	return ETag(revision)
 }
 
 // ObjectStorage gives an operator's credential of an environment's object storage. It holds a secret.
@@ -251,21 +267,13 @@ func (c *Client) DPE(ctx context.Context, env sim.EnvironmentID, l sim.Label) (D
 // EditDPE changes drivers and replicas. It returns Conflict if the DPE's revision is no longer revision; 0 edits whatever
 // is there.
 func (c *Client) EditDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label, e DPEEdit, revision int64) (DPE, error) {
-	r := call{method: http.MethodPatch, path: environmentPath(env, "dpes", string(l)), body: e}
-	if revision != 0 {
-		r.ifMatch = ETag(revision)
-	}
-	return get[DPE](ctx, c, r)
+	return get[DPE](ctx, c, call{method: http.MethodPatch, path: environmentPath(env, "dpes", string(l)), body: e, ifMatch: matching(revision)})
 }
 
 // RemoveDPE removes a DPE for ever. Nothing reaches the cluster. It returns Conflict if the DPE's revision is no longer
 // revision; 0 removes whatever is there.
 func (c *Client) RemoveDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label, revision int64) error {
-	r := call{method: http.MethodDelete, path: environmentPath(env, "dpes", string(l))}
-	if revision != 0 {
-		r.ifMatch = ETag(revision)
-	}
-	_, err := c.text(ctx, r)
+	_, err := c.text(ctx, call{method: http.MethodDelete, path: environmentPath(env, "dpes", string(l)), ifMatch: matching(revision)})
 	return err
 }
 

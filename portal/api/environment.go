@@ -90,6 +90,7 @@ type Environment struct {
 	Tier      sim.Tier    `json:"tier"`
 	Phase     Phase       `json:"phase"`
 	Created   time.Time   `json:"created"`
+	Revision  int64       `json:"revision"` // grows with each change of the environment or its DPEs; the entity tag
 	Usage     Usage       `json:"usage"`
 	Endpoints Endpoints   `json:"endpoints"`
 
@@ -121,6 +122,14 @@ type Endpoints struct {
 // Upgrade is the body of POST /environments/{env}/upgrade.
 type Upgrade struct {
 	Release sim.Release `json:"release"`
+}
+
+// ETag is the entity tag of e, for If-Match.
+func (e Environment) ETag() string { return ETag(e.Revision) }
+
+// OwnerChange is the body of PUT /environments/{env}/owner.
+type OwnerChange struct {
+	Owner string `json:"owner"` // id of a user of the environment's organisation who is an admin or may own environments
 }
 
 // Organisation is who uses the portal, and what its agreements allow.

@@ -29,7 +29,8 @@ func (c *Client) Managed(ctx context.Context, env sim.EnvironmentID) (ManagedDPE
 	return get[ManagedDPEs](ctx, c, call{method: http.MethodGet, path: environmentPath(env, "managed")})
 }
 
-// ScaleManaged says how many Ataccama-managed replicas there shall be. It returns Exhausted if the licence allows no more.
-func (c *Client) ScaleManaged(ctx context.Context, env sim.EnvironmentID, replicas int) (ManagedDPEs, error) {
-	return get[ManagedDPEs](ctx, c, call{method: http.MethodPut, path: environmentPath(env, "managed"), body: ManagedScale{Replicas: replicas}})
+// ScaleManaged says how many Ataccama-managed replicas there shall be. It returns Exhausted if the licence allows no more, and
+// Conflict if the environment's revision is no longer revision; 0 scales whatever is there.
+func (c *Client) ScaleManaged(ctx context.Context, env sim.EnvironmentID, replicas int, revision int64) (ManagedDPEs, error) {
+	return get[ManagedDPEs](ctx, c, call{method: http.MethodPut, path: environmentPath(env, "managed"), body: ManagedScale{Replicas: replicas}, ifMatch: matching(revision)})
 }

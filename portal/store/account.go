@@ -59,7 +59,8 @@ func (d *DB) AddUser(ctx context.Context, u User) (User, error) {
 		if err != nil {
 			return err
 		}
-		return record(ctx, tx, Act{Action: "user added", Detail: map[string]string{"user": u.ID, "role": string(u.Role)}})
+		_, err = record(ctx, tx, Act{Action: "user added", Detail: map[string]string{"user": u.ID, "role": string(u.Role)}})
+		return err
 	})
 	return u, err
 }
@@ -89,8 +90,54 @@ func (d *DB) RemoveUser(ctx context.Context, organisation, id string) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM user WHERE id = ?`, u.ID); err != nil {
 			return err
 		}
-		return record(ctx, tx, Act{Action: "user removed", Detail: map[string]string{"user": id}})
+		_, err = record(ctx, tx, Act{Action: "user removed", Detail: map[string]string{"user": id}})
+		return err
 	})
+}
+
+// ChangePassword gives a user another password, bcrypt, in place of was, and ends the user's sessions; if session is a digest,
+// a new one begins now in their place. It returns Conflict if was is the password no more.
+func (d *DB) ChangePassword(ctx context.Context, id, was, password, session string, now time.Time) error {
+	return d.db.Update(ctx, func(tx *sqlite.Tx) error {
+		res, err := tx.ExecContext(ctx, `UPDATE user SET password = ? WHERE id = ? AND password = ?`, password, id, was)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, sim.Errorf(sim.Conflict, "the password of %s was changed meanwhile", id).WithHelp("sign in again"))
+		}
+		if err := endSessions(ctx, tx, id); err != nil {
+			return err
+		}
+		if session != "" {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO session VALUES (?, ?, ?)`, session, id, sqlite.Millis(now)); err != nil {
+				return err
+			}
+		}
+		_, err = record(ctx, tx, Act{Action: "password changed"})
+		return err
+	})
+}
+
+// ResetPassword gives a user of an organisation another password, bcrypt, and ends the user's sessions. It
+// returns NotFound if there is no such user.
+func (d *DB) ResetPassword(ctx context.Context, organisation, id, password string) error {
+	return d.db.Update(ctx, func(tx *sqlite.Tx) error {
+		err := tx.QueryRowContext(ctx, `UPDATE user SET password = ?1 WHERE id = ?2 AND organisation = ?3 RETURNING id`, password, id, organisation).Scan(&id)
+		if err != nil {
+			return one(err, "there is no user %q", id)
+		}
+		if err := endSessions(ctx, tx, id); err != nil {
+			return err
+		}
+		_, err = record(ctx, tx, Act{Action: "password reset", Detail: map[string]string{"user": id}})
+		return err
+	})
+}
+
+func endSessions(ctx context.Context, tx *sqlite.Tx, user string) error {
+	_, err := tx.ExecContext(ctx, `DELETE FROM session WHERE user = ?`, user)
+	return err
 }
 
 // SignIn stores a session: digest is of what the cookie holds, now is the machine's time. Sessions that were not used
@@ -103,7 +150,8 @@ func (d *DB) SignIn(ctx context.Context, digest, user string, now, deadline time
 		if _, err := tx.ExecContext(ctx, `INSERT INTO session VALUES (?, ?, ?)`, digest, user, sqlite.Millis(now)); err != nil {
 			return err
 		}
-		return record(ctx, tx, Act{Action: "signed in"})
+		_, err := record(ctx, tx, Act{Action: "signed in"})
+		return err
 	})
 }
 
@@ -175,7 +223,8 @@ func (d *DB) AddToken(ctx context.Context, user, digest string, t api.Token) (ap
 		if t, err = scanToken(tx.QueryRowContext(ctx, selectToken+`WHERE id = ?`, t.ID)); err != nil {
 			return err
 		}
-		return record(ctx, tx, Act{Action: "api token added", Detail: map[string]string{"token": t.Name, "scopes": scopes}})
+		_, err = record(ctx, tx, Act{Action: "api token added", Detail: map[string]string{"token": t.Name, "scopes": scopes}})
+		return err
 	})
 	return t, err
 }
@@ -188,7 +237,8 @@ func (d *DB) RemoveToken(ctx context.Context, user, id string) error {
 		if err != nil {
 			return one(err, "there is no API token %q of yours", id)
 		}
-		return record(ctx, tx, Act{Action: "api token removed", Detail: map[string]string{"token": name}})
+		_, err = record(ctx, tx, Act{Action: "api token removed", Detail: map[string]string{"token": name}})
+		return err
 	})
 }
 

@@ -19,9 +19,8 @@ func (d *DB) SetAllowlist(ctx context.Context, env sim.EnvironmentID, on bool, e
 			return err
 		}
 		after = before
-		if version != 0 && version != before.Allowlist.Version {
-			return sim.Errorf(sim.Conflict, "the allowlist of environment %s was changed meanwhile: its version is %d, not %d", env, before.Allowlist.Version, version).
-				WithHelp("read it again and repeat the change")
+		if err := before.allowlistUnchanged(ctx, tx, version); err != nil {
+			return err
 		}
 		if on == before.Allowlist.On && slices.Equal(entries, before.Allowlist.Entries) {
 			return nil
@@ -40,7 +39,8 @@ func (d *DB) SetAllowlist(ctx context.Context, env sim.EnvironmentID, on bool, e
 		if after, err = getEnvironment(ctx, tx, env); err != nil {
 			return err
 		}
-		return record(ctx, tx, Act{Action: "allowlist changed", Environment: env, Detail: AllowlistDetail(after.Allowlist)})
+		after.Revision, err = change(ctx, tx, Act{Action: actAllowlist, Environment: env, Detail: AllowlistDetail(after.Allowlist)})
+		return err
 	})
 	return before, after, err
 }

@@ -41,14 +41,15 @@ type Act struct {
 	Detail      map[string]string // never a secret
 }
 
-// record writes act into the audit log in the transaction that does it, so that neither is there without the other.
-func record(ctx context.Context, tx *sqlite.Tx, act Act) error {
+// record writes act into the audit log in the transaction that does it, so that neither is there without the other, and
+// gives the entry's seq.
+func record(ctx context.Context, tx *sqlite.Tx, act Act) (seq int64, err error) {
 	who := ActorOf(ctx)
 	organisation := who.Organisation
 	if act.Environment != "" {
 		err := tx.QueryRowContext(ctx, `SELECT organisation FROM environment WHERE id = ?`, act.Environment).Scan(&organisation)
 		if err != nil {
-			return one(err, "there is no environment %q", string(act.Environment))
+			return 0, one(err, "there is no environment %q", string(act.Environment))
 		}
 	}
 	if act.Detail == nil {
@@ -56,17 +57,20 @@ func record(ctx context.Context, tx *sqlite.Tx, act Act) error {
 	}
 	detail, err := json.Marshal(act.Detail)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO audit (at_ms, organisation, user, via, source, request, action, environment, dpe, detail)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		sqlite.Millis(tx.Now), organisation, who.User, who.Via, who.Source, who.Request, act.Action, act.Environment, act.DPE, string(detail))
-	return err
+	err = tx.QueryRowContext(ctx, `INSERT INTO audit (at_ms, organisation, user, via, source, request, action, environment, dpe, detail)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq`,
+		sqlite.Millis(tx.Now), organisation, who.User, who.Via, who.Source, who.Request, act.Action, act.Environment, act.DPE, string(detail)).Scan(&seq)
+	return seq, err
 }
 
 // Record writes into the audit log what changed nothing here: a look at a secret, a job that was submitted.
 func (d *DB) Record(ctx context.Context, act Act) error {
-	return d.db.Update(ctx, func(tx *sqlite.Tx) error { return record(ctx, tx, act) })
+	return d.db.Update(ctx, func(tx *sqlite.Tx) error {
+		_, err := record(ctx, tx, act)
+		return err
+	})
 }
 
 // Audit reads an organisation's audit log, newest first. An empty organisation reads all of them.

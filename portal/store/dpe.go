@@ -179,7 +179,8 @@ VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
 		if err := touch(ctx, tx, x.Environment); err != nil {
 			return err
 		}
-		return record(ctx, tx, x.act("dpe added"))
+		_, err = change(ctx, tx, x.act(actAdded))
+		return err
 	})
 	return x, err
 }
@@ -197,7 +198,7 @@ func (d *DB) EditDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label, ed
 			return err
 		}
 		after = before
-		if err := before.unchanged(revision); err != nil {
+		if err := before.unchanged(ctx, tx, revision); err != nil {
 			return err
 		}
 		in, err := edit.of(e, before.Inputs)
@@ -220,18 +221,10 @@ func (d *DB) EditDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label, ed
 		if after, err = revise(ctx, tx, before, in); err != nil {
 			return err
 		}
-		return record(ctx, tx, after.act("dpe edited"))
+		_, err = change(ctx, tx, after.act(actEdited))
+		return err
 	})
 	return before, after, err
-}
-
-// unchanged returns Conflict unless revision is the current one or 0.
-func (d DPE) unchanged(revision int64) error {
-	if revision == 0 || revision == d.Revision {
-		return nil
-	}
-	return sim.Errorf(sim.Conflict, "DPE %s was changed meanwhile: its revision is %d, not %d", d.Label, d.Revision, revision).
-		WithHelp("read it again and see whether you still want to do this")
 }
 
 // expiry is how the end of a token stands in its column.
@@ -259,7 +252,8 @@ func (d *DB) RotateToken(ctx context.Context, env sim.EnvironmentID, l sim.Label
 		if err := touch(ctx, tx, env); err != nil {
 			return err
 		}
-		return record(ctx, tx, Act{Action: "registry token rotated", Environment: env, DPE: l})
+		_, err = record(ctx, tx, Act{Action: "registry token rotated", Environment: env, DPE: l})
+		return err
 	})
 }
 
@@ -293,7 +287,7 @@ func (d *DB) RemoveDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label, 
 		if x, err = getDPE(ctx, tx, env, l); err != nil {
 			return err
 		}
-		if err := x.unchanged(revision); err != nil {
+		if err := x.unchanged(ctx, tx, revision); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, forget+`WHERE id = ?`, sqlite.Millis(tx.Now), x.ID); err != nil {
@@ -302,7 +296,8 @@ func (d *DB) RemoveDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label, 
 		if err := touch(ctx, tx, env); err != nil {
 			return err
 		}
-		return record(ctx, tx, x.act("dpe removed"))
+		_, err = change(ctx, tx, x.act(actRemoved))
+		return err
 	})
 	return x, err
 }

@@ -27,6 +27,7 @@ type Environment struct {
 	Phase      api.Phase
 	Created    time.Time
 	Generation int64
+	Revision   int64 // of what people see: the seq of the audit log's entry of its last change
 	AccessKey  string
 	SecretKey  sim.Secret
 	Usage      api.Usage
@@ -36,7 +37,7 @@ type Environment struct {
 
 const selectEnvironment = `
 SELECT e.id, e.name, e.organisation, e.owner, e.cloud, e.region, e.release, e.tier, e.offering,
-  e.engines_allowed, e.replicas_allowed, e.exceptional_sizing, e.phase, e.created_ms, e.generation, e.access_key, e.secret_key,
+  e.engines_allowed, e.replicas_allowed, e.exceptional_sizing, e.phase, e.created_ms, e.generation, e.revision, e.access_key, e.secret_key,
   e.allowlist_on, e.allowlist, e.allowlist_version,
   e.managed_replicas, e.managed_key, e.managed_key_id, e.managed_access_key, e.managed_secret_key, COUNT(d.id), COALESCE(SUM(r.replicas), 0)
 FROM environment e
@@ -48,7 +49,7 @@ func scanEnvironment(row interface{ Scan(...any) error }) (Environment, error) {
 	var e Environment
 	var created int64
 	err := row.Scan(&e.ID, &e.Name, &e.Organisation, &e.Owner, &e.Cloud, &e.Region, &e.Release, &e.Tier, &e.Offering,
-		&e.Contract.Engines, &e.Contract.Replicas, &e.Contract.ExceptionalSizing, &e.Phase, &created, &e.Generation, &e.AccessKey, &e.SecretKey,
+		&e.Contract.Engines, &e.Contract.Replicas, &e.Contract.ExceptionalSizing, &e.Phase, &created, &e.Generation, &e.Revision, &e.AccessKey, &e.SecretKey,
 		&e.Allowlist.On, (*list[api.AllowlistEntry])(&e.Allowlist.Entries), &e.Allowlist.Version,
 		&e.Managed.Replicas, &e.Managed.Key, &e.Managed.KeyID, &e.Managed.AccessKey, &e.Managed.SecretKey, &e.Usage.Engines, &e.Usage.Replicas)
 	e.Created = sqlite.FromMillis(created)
@@ -135,11 +136,12 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		if e, err = getEnvironment(ctx, tx, e.ID); err != nil {
 			return err
 		}
-		return record(ctx, tx, Act{Action: "environment created", Environment: e.ID, Detail: map[string]string{
+		e.Revision, err = change(ctx, tx, Act{Action: actCreated, Environment: e.ID, Detail: map[string]string{
 			"name": e.Name, "cloud": e.Cloud, "region": e.Region, "release": string(e.Release), "tier": string(e.Tier), "offering": string(e.Offering),
 			"engines_allowed": strconv.Itoa(e.Contract.Engines), "replicas_allowed": strconv.Itoa(e.Contract.Replicas),
 			"exceptional_sizing": strconv.FormatBool(e.Contract.ExceptionalSizing),
 		}})
+		return err
 	})
 	return e, err
 }
@@ -161,10 +163,13 @@ func checkFree(ctx context.Context, tx *sqlite.Tx, e Environment) error {
 }
 
 // DeleteEnvironment brings an environment to phase deleting and removes its DPEs. Nothing changes if it is being deleted
-// already.
-func (d *DB) DeleteEnvironment(ctx context.Context, id sim.EnvironmentID) (e Environment, changed bool, err error) {
+// already. It returns Conflict unless revision is the environment's or 0.
+func (d *DB) DeleteEnvironment(ctx context.Context, id sim.EnvironmentID, revision int64) (e Environment, changed bool, err error) {
 	err = d.db.Update(ctx, func(tx *sqlite.Tx) error {
 		if e, err = getEnvironment(ctx, tx, id); err != nil || e.Phase == api.PhaseDeleting {
+			return err
+		}
+		if err := e.unchanged(ctx, tx, revision); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, forget+`WHERE environment = ? AND removed_ms = 0`, sqlite.Millis(tx.Now), id); err != nil {
@@ -180,16 +185,20 @@ func (d *DB) DeleteEnvironment(ctx context.Context, id sim.EnvironmentID) (e Env
 		if e, err = getEnvironment(ctx, tx, id); err != nil {
 			return err
 		}
-		return record(ctx, tx, Act{Action: "environment deletion requested", Environment: id})
+		e.Revision, err = change(ctx, tx, Act{Action: actDeletion, Environment: id})
+		return err
 	})
 	return e, changed, err
 }
 
-// UpgradeEnvironment brings an environment to release r and gives each of its DPEs a revision for it. It returns Invalid
-// if r is not newer than what the environment has.
-func (d *DB) UpgradeEnvironment(ctx context.Context, id sim.EnvironmentID, r sim.Release) (before, after Environment, err error) {
+// UpgradeEnvironment brings an environment to release r and gives each of its DPEs a revision for it. It returns Conflict
+// unless revision is the environment's or 0, and Invalid if r is not newer than what the environment has.
+func (d *DB) UpgradeEnvironment(ctx context.Context, id sim.EnvironmentID, r sim.Release, revision int64) (before, after Environment, err error) {
 	err = d.db.Update(ctx, func(tx *sqlite.Tx) error {
 		if before, err = readyEnvironment(ctx, tx, id); err != nil {
+			return err
+		}
+		if err := before.unchanged(ctx, tx, revision); err != nil {
 			return err
 		}
 		if err := CheckUpgrade(before, r); err != nil {
@@ -215,9 +224,44 @@ func (d *DB) UpgradeEnvironment(ctx context.Context, id sim.EnvironmentID, r sim
 		if after, err = getEnvironment(ctx, tx, id); err != nil {
 			return err
 		}
-		return record(ctx, tx, Act{Action: "environment upgraded", Environment: id, Detail: map[string]string{
+		after.Revision, err = change(ctx, tx, Act{Action: actUpgraded, Environment: id, Detail: map[string]string{
 			"from": string(before.Release), "to": string(after.Release),
 		}})
+		return err
+	})
+	return before, after, err
+}
+
+// SetOwner gives an environment another owner and gives it before and after. It returns Conflict unless revision is the
+// environment's or 0, and Invalid for who is no user of its organisation or may not own environments.
+func (d *DB) SetOwner(ctx context.Context, id sim.EnvironmentID, owner string, revision int64) (before, after Environment, err error) {
+	err = d.db.Update(ctx, func(tx *sqlite.Tx) error {
+		if before, err = getEnvironment(ctx, tx, id); err != nil {
+			return err
+		}
+		if err := before.unchanged(ctx, tx, revision); err != nil {
+			return err
+		}
+		u, err := scanUser(tx.QueryRowContext(ctx, selectUser+`WHERE id = ? AND organisation = ?`, owner, before.Organisation))
+		if err != nil {
+			if !errors.Is(err, sql.ErrNoRows) {
+				return err
+			}
+			return api.InField("owner", sim.Errorf(sim.Invalid, "the organisation of environment %s has no user %.40q", id, owner).WithHelp("choose one of its users"))
+		}
+		if u.Role == api.RoleMember {
+			return api.InField("owner", sim.Errorf(sim.Invalid, "%s cannot own environment %s: members change nothing", u.Name, id).
+				WithHelp("choose an organisation admin, or a user whose role is environment owner"))
+		}
+		if after = before; before.Owner == owner {
+			return nil
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE environment SET owner = ? WHERE id = ?`, owner, id); err != nil {
+			return err
+		}
+		after.Owner = owner
+		after.Revision, err = change(ctx, tx, Act{Action: actOwned, Environment: id, Detail: map[string]string{"from": before.Owner, "to": owner}})
+		return err
 	})
 	return before, after, err
 }

@@ -20,10 +20,14 @@ type Managed struct {
 }
 
 // ScaleManaged says how many Ataccama-managed replicas an environment shall have, with secrets for the first time, and
-// gives the environment before and after. It returns Exhausted if the licence allows no more.
-func (d *DB) ScaleManaged(ctx context.Context, env sim.EnvironmentID, replicas int, secrets Managed) (before, after Environment, err error) {
+// gives the environment before and after. It returns Conflict unless revision is the environment's or 0, and Exhausted if the
+// licence allows no more.
+func (d *DB) ScaleManaged(ctx context.Context, env sim.EnvironmentID, replicas int, secrets Managed, revision int64) (before, after Environment, err error) {
 	err = d.db.Update(ctx, func(tx *sqlite.Tx) error {
 		if before, err = readyEnvironment(ctx, tx, env); err != nil {
+			return err
+		}
+		if err := before.unchanged(ctx, tx, revision); err != nil {
 			return err
 		}
 		after = before
@@ -57,9 +61,10 @@ func (d *DB) ScaleManaged(ctx context.Context, env sim.EnvironmentID, replicas i
 		if after, err = getEnvironment(ctx, tx, env); err != nil {
 			return err
 		}
-		return record(ctx, tx, Act{Action: "Ataccama-managed DPEs scaled", Environment: env, Detail: map[string]string{
+		after.Revision, err = change(ctx, tx, Act{Action: actManaged, Environment: env, Detail: map[string]string{
 			"from": strconv.Itoa(was.Replicas), "to": strconv.Itoa(replicas),
 		}})
+		return err
 	})
 	return before, after, err
 }

@@ -81,8 +81,8 @@ func TestWhatIsWantedSurvivesACrash(t *testing.T) { //nolint:tparallel // the st
 		{"add", func() error { _, err := db.AddDPE(ctx, dpe("prod", "finance", 2, 1)); return err }},
 		{"remove", func() error { _, err := db.RemoveDPE(ctx, "prod", "finance", 0); return err }},
 		{"add again", func() error { _, err := db.AddDPE(ctx, dpe("prod", "finance", 2, 2)); return err }},
-		{"upgrade", func() error { _, _, err := db.UpgradeEnvironment(ctx, "prod", "15.3.0"); return err }},
-		{"delete", func() error { _, _, err := db.DeleteEnvironment(ctx, "prod"); return err }},
+		{"upgrade", func() error { _, _, err := db.UpgradeEnvironment(ctx, "prod", "15.3.0", 0); return err }},
+		{"delete", func() error { _, _, err := db.DeleteEnvironment(ctx, "prod", 0); return err }},
 	}
 	for _, s := range steps {
 		t.Run(s.name, func(t *testing.T) {
@@ -131,7 +131,7 @@ func TestGenerationIsNotUsedAgainByANewEnvironmentOfTheSameID(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := db.DeleteEnvironment(ctx, "prod"); err != nil {
+	if _, _, err := db.DeleteEnvironment(ctx, "prod", 0); err != nil {
 		t.Fatal(err)
 	}
 	settle(t, db)
@@ -186,7 +186,7 @@ func TestRulesHoldWhateverIsDone(t *testing.T) {
 		}
 		settleAll()
 		defer func() { // so that the next run does not pay for this one
-			if _, _, err := db.DeleteEnvironment(ctx, env); err != nil {
+			if _, _, err := db.DeleteEnvironment(ctx, env, 0); err != nil {
 				rt.Error(err)
 			}
 			settleAll()
@@ -263,7 +263,7 @@ func TestRulesHoldWhateverIsDone(t *testing.T) {
 				delete(m.dpes, l)
 			},
 			"upgrade": func(rt *rapid.T) {
-				_, _, err := db.UpgradeEnvironment(ctx, env, "15.3.0")
+				_, _, err := db.UpgradeEnvironment(ctx, env, "15.3.0", 0)
 				if m.release == "15.3.0" {
 					wantKind(rt, err, sim.Invalid)
 					return

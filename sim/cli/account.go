@@ -49,10 +49,10 @@ func scopes(all []api.Scope) string {
 
 func newUserCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "user", Short: "List, add and remove users of the portal, as an organisation admin",
+		Use: "user", Short: "List, add and remove users of the portal as an organisation admin; change passwords",
 		Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newUserListCommand(a), newUserAddCommand(a), newUserRemoveCommand(a))
+	cmd.AddCommand(newUserListCommand(a), newUserAddCommand(a), newUserPasswordCommand(a), newUserRemoveCommand(a))
 	return cmd
 }
 
@@ -131,6 +131,46 @@ func (a *app) password(file string) (sim.Secret, error) {
 		return "", usage(sim.Errorf(sim.Invalid, "there is no password").WithHelp("pipe it in, or give --password-file"))
 	}
 	return sim.Secret(password), nil
+}
+
+func newUserPasswordCommand(a *app) *cobra.Command {
+	var file, current string
+	cmd := &cobra.Command{
+		Use: "password ID", Short: "Give a user a new password, read from stdin or a file: another's as an admin, one's own with the current one",
+		Long: "Give a user a new password, read from stdin or a file: another user's as an organisation admin, one's own with the current one.\n\n" +
+			"The user's sessions in browsers end; API tokens stay.",
+		Example: "  dpesim user password nina --password-file new.txt\n  dpesim --as nina user password nina --current-file old.txt --password-file new.txt",
+		Args:    exactArgs(1),
+	}
+	cmd.Flags().StringVar(&file, "password-file", "", "file with the new password (default: stdin); a newline at its end is no part of it")
+	cmd.Flags().StringVar(&current, "current-file", "", "file with the current password, to change one's own")
+	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
+		change := func(next sim.Secret) error { return c.ResetPassword(ctx, args[0], next) }
+		if current != "" {
+			me, err := c.Me(ctx)
+			if err != nil {
+				return err
+			}
+			if me.ID != args[0] {
+				return usage(sim.Errorf(sim.Invalid, "--current-file is for one's own password, and you are %s", me.ID).WithHelp("leave it out to reset that of %s, or add --as %s", args[0], args[0]))
+			}
+			was, err := a.password(current)
+			if err != nil {
+				return err
+			}
+			change = func(next sim.Secret) error { return c.ChangePassword(ctx, was, next) }
+		}
+		next, err := a.password(file)
+		if err != nil {
+			return err
+		}
+		if err := change(next); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.Stdout, "%s has a new password; sessions of before have ended, API tokens stay\n", args[0])
+		return nil
+	})
+	return cmd
 }
 
 func newUserRemoveCommand(a *app) *cobra.Command {

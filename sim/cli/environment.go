@@ -18,7 +18,7 @@ func newEnvironmentCommand(a *app) *cobra.Command {
 		Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newEnvironmentCreateCommand(a), newEnvironmentListCommand(a), newEnvironmentGetCommand(a),
-		newEnvironmentUpgradeCommand(a), newEnvironmentEnginesCommand(a), newEnvironmentCACommand(a), newEnvironmentCredentialsCommand(a), newEnvironmentDeleteCommand(a))
+		newEnvironmentUpgradeCommand(a), newEnvironmentOwnerCommand(a), newEnvironmentEnginesCommand(a), newEnvironmentCACommand(a), newEnvironmentCredentialsCommand(a), newEnvironmentDeleteCommand(a))
 	return cmd
 }
 
@@ -93,7 +93,9 @@ func newEnvironmentGetCommand(a *app) *cobra.Command {
 		return output.print(a.Stdout, env, func(w *tabwriter.Writer) {
 			row(w, "Environment", env.ID)
 			row(w, "Name", env.Name)
+			row(w, "Owner", env.Owner)
 			row(w, "Phase", env.Phase)
+			row(w, "Revision", env.Revision)
 			row(w, "Release", env.Release)
 			row(w, "Tier", env.Tier)
 			row(w, "Cloud", env.Cloud+"/"+env.Region)
@@ -119,6 +121,8 @@ func newEnvironmentUpgradeCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "upgrade ENVIRONMENT RELEASE", Short: "Upgrade an environment's platform; its DPEs become Outdated", Args: exactArgs(2)}
 	output := outputFlag(cmd)
 	var preview bool
+	var revision int64
+	revisionFlag(cmd, &revision, "upgrade")
 	cmd.Flags().BoolVar(&preview, "preview", false, "change nothing, tell what it would mean for each DPE")
 	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
 		if preview {
@@ -128,7 +132,7 @@ func newEnvironmentUpgradeCommand(a *app) *cobra.Command {
 			}
 			return output.print(a.Stdout, x, previewTable(x))
 		}
-		env, err := c.UpgradeEnvironment(ctx, sim.EnvironmentID(args[0]), sim.Release(args[1]))
+		env, err := c.UpgradeEnvironment(ctx, sim.EnvironmentID(args[0]), sim.Release(args[1]), revision)
 		if err != nil {
 			return err
 		}
@@ -137,9 +141,32 @@ func newEnvironmentUpgradeCommand(a *app) *cobra.Command {
 	return cmd
 }
 
+// revisionFlag adds --revision to a command that changes an environment.
+func revisionFlag(cmd *cobra.Command, revision *int64, verb string) {
+	cmd.Flags().Int64Var(revision, "revision", 0, verb+" this revision only, as 'environment get' tells it: refuse if somebody changed it meanwhile")
+}
+
+func newEnvironmentOwnerCommand(a *app) *cobra.Command {
+	var revision int64
+	cmd := &cobra.Command{
+		Use: "owner ENVIRONMENT USER", Short: "Give an environment another owner, as an organisation admin", Args: exactArgs(2),
+		Example: "  dpesim environment owner acme-production otto",
+	}
+	output := outputFlag(cmd)
+	revisionFlag(cmd, &revision, "change")
+	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
+		env, err := c.SetOwner(ctx, sim.EnvironmentID(args[0]), args[1], revision)
+		if err != nil {
+			return err
+		}
+		return output.print(a.Stdout, env, func(w *tabwriter.Writer) { fmt.Fprintf(w, "%s is owned by %s\n", env.ID, env.Owner) })
+	})
+	return cmd
+}
+
 func previewTable(x api.UpgradePreview) func(*tabwriter.Writer) {
 	return func(w *tabwriter.Writer) {
-		row(w, "LABEL", "RUNNING", "BECOMES", "NEW AND GONE VALUES")
+		row(w, "LABEL", "RUNNING", "BECOMES", "NEW, GONE AND RENAMED VALUES")
 		for _, d := range x.DPEs {
 			becomes, keys := "-", []string{}
 			switch {
@@ -149,7 +176,11 @@ func previewTable(x api.UpgradePreview) func(*tabwriter.Writer) {
 				becomes = "Outdated"
 			}
 			for _, v := range d.Values {
-				keys = append(keys, v.Key+" "+v.Change)
+				if v.Was != "" {
+					keys = append(keys, v.Was+" -> "+v.Key)
+					continue
+				}
+				keys = append(keys, v.Key+" "+string(v.Change))
 			}
 			row(w, d.Label, d.Running, becomes, strings.Join(keys, ", "))
 		}
@@ -209,16 +240,18 @@ func newEnvironmentCredentialsCommand(a *app) *cobra.Command {
 
 func newEnvironmentDeleteCommand(a *app) *cobra.Command {
 	var yes bool
+	var revision int64
 	var wait waitFlags
 	cmd := &cobra.Command{Use: "delete ENVIRONMENT --yes", Short: "Delete an environment with its DPEs, jobs and objects, and wait until it is gone", Args: exactArgs(1)}
 	cmd.Flags().BoolVar(&yes, "yes", false, "really delete: it cannot be undone")
+	revisionFlag(cmd, &revision, "delete")
 	wait.add(cmd)
 	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
 		id := sim.EnvironmentID(args[0])
 		if !yes {
 			return usage(sim.Errorf(sim.Invalid, "deleting environment %s cannot be undone", id).WithHelp("add --yes if you mean it"))
 		}
-		if _, err := c.DeleteEnvironment(ctx, id); err != nil {
+		if _, err := c.DeleteEnvironment(ctx, id, revision); err != nil {
 			return err
 		}
 		err := wait.until(ctx, c, id, fmt.Sprintf("environment %s gone", id), func(ctx context.Context) (bool, error) {

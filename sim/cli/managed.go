@@ -43,11 +43,13 @@ func managedTable(m api.ManagedDPEs) func(*tabwriter.Writer) {
 
 func newManagedScaleCommand(a *app) *cobra.Command {
 	var wait waitFlags
+	var revision int64
 	cmd := &cobra.Command{
 		Use: "scale ENVIRONMENT REPLICAS", Short: "Have so many replicas run, and wait until they are connected", Args: exactArgs(2),
 		Example: "  dpesim managed scale acme-production 2",
 	}
 	output := outputFlag(cmd)
+	revisionFlag(cmd, &revision, "scale")
 	wait.add(cmd)
 	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
 		env := sim.EnvironmentID(args[0])
@@ -55,7 +57,7 @@ func newManagedScaleCommand(a *app) *cobra.Command {
 		if err != nil {
 			return usage(sim.Errorf(sim.Invalid, "%q is no number of replicas", args[1]).WithHelp("give a whole number from 0"))
 		}
-		m, err := c.ScaleManaged(ctx, env, n)
+		m, err := c.ScaleManaged(ctx, env, n, revision)
 		if err != nil {
 			return err
 		}

@@ -41,7 +41,7 @@ func TestManagedDPEsRunInTheCloud(t *testing.T) { //nolint:tparallel // the runs
 		if _, err := s.API.SetAllowlist(t.Context(), "acme", edit, 0); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.API.ScaleManaged(t.Context(), "acme", 2); err != nil {
+		if _, err := s.API.ScaleManaged(t.Context(), "acme", 2, 0); err != nil {
 			t.Fatal(err)
 		}
 		eventually(t, s, "two are connected", func() bool { return len(managedReleases(t, s)) == 2 })
@@ -56,7 +56,7 @@ func TestManagedDPEsRunInTheCloud(t *testing.T) { //nolint:tparallel // the runs
 		if job.Label != api.ManagedLabel {
 			t.Errorf("the job ran on %q", job.Label)
 		}
-		if _, err := s.API.UpgradeEnvironment(t.Context(), "acme", "15.3.0"); err != nil {
+		if _, err := s.API.UpgradeEnvironment(t.Context(), "acme", "15.3.0", 0); err != nil {
 			t.Fatal(err)
 		}
 		eventually(t, s, "they are upgraded", func() bool { return slices.Equal(managedReleases(t, s), []sim.Release{"15.3.0", "15.3.0"}) })
@@ -72,11 +72,11 @@ func TestManagedDPEsRunInTheCloud(t *testing.T) { //nolint:tparallel // the runs
 	})
 	s := simtest.StartConfig(t, kept(t, dir))
 	eventually(t, s, "they are there again", func() bool { return slices.Equal(managedReleases(t, s), []sim.Release{"15.3.0", "15.3.0"}) })
-	if _, err := s.API.ScaleManaged(t.Context(), "acme", 1); err != nil {
+	if _, err := s.API.ScaleManaged(t.Context(), "acme", 1, 0); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, s, "one is left", func() bool { return len(managedReleases(t, s)) == 1 })
-	if _, err := s.API.DeleteEnvironment(t.Context(), "acme"); err != nil {
+	if _, err := s.API.DeleteEnvironment(t.Context(), "acme", 0); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, s, "the environment is gone", func() bool {

@@ -149,7 +149,7 @@ func TestCrashBetweenCommitAndServicesHealsAtTheNextStart(t *testing.T) { //noli
 		if _, err := c.CreateEnvironment(t.Context(), api.EnvironmentSpec{Name: "Late"}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.DeleteEnvironment(t.Context(), "doomed"); err != nil {
+		if _, err := c.DeleteEnvironment(t.Context(), "doomed", 0); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -200,7 +200,7 @@ func TestDeletedEnvironmentLeavesNoFilesAndNoRoutes(t *testing.T) {
 			t.Errorf("%s is not reached", h)
 		}
 	}
-	if _, err := s.API.DeleteEnvironment(t.Context(), "acme"); err != nil {
+	if _, err := s.API.DeleteEnvironment(t.Context(), "acme", 0); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, s, "the environment is gone", func() bool {
