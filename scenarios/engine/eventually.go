@@ -59,9 +59,9 @@ type trial struct {
 	events   *event.Subscription // from before the command looked
 	out, err buffer              // what the last try printed
 	tries    int
-	status   int     // of the last try
-	over     bool    // the deadline has passed
-	cut      bool    // something around it ended before that
+	status   int  // of the last try
+	over     bool // the deadline has passed
+	cut      bool // something around it ended before that
 	began    time.Time
 	seen     []sight // what the tries printed, without repetitions; the last is the latest
 	dropped  int     // of seen, in its middle

@@ -24,6 +24,7 @@ type Options struct {
 	Verbs map[string]verb.Verb // the words of the shell, besides its own
 	Env   map[string]string    // the environment; beyond it only what a program needs to start is inherited
 
+	Keep   bool // leave everything as it is where a step fails, for a person to look at: no clean-up runs then
 	NoExec bool // refuse words that are no Verb instead of looking for a program on PATH
 
 	Clock  *clock.Clock // product time, for eventually and consistently; nil: the machine's
@@ -63,7 +64,9 @@ func Run(ctx context.Context, s *Scenario, o Options) error {
 	began := o.Wall.Now()
 	o.Report.ScenarioStarted(ScenarioStarted{Scenario: s})
 	err = r.steps(ctx)
-	err = r.cleanUp(ctx, err)
+	if _, failed := errors.AsType[*StepError](err); !failed || !o.Keep {
+		err = r.cleanUp(ctx, err)
+	}
 	o.Report.ScenarioFinished(ScenarioFinished{Scenario: s, Steps: r.ok, Elapsed: o.Wall.Now().Sub(began), Err: err})
 	return err
 }

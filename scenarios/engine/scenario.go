@@ -108,7 +108,9 @@ func (e *StepError) Unwrap() error { return e.Err }
 type GuardError struct{ Err error }
 
 // Error says so, and what was looked at.
-func (e *GuardError) Error() string { return "the step was not begun, its guard does not hold: " + e.Err.Error() }
+func (e *GuardError) Error() string {
+	return "the step was not begun, its guard does not hold: " + e.Err.Error()
+}
 
 // Unwrap gives what the guard came to.
 func (e *GuardError) Unwrap() error { return e.Err }

@@ -20,6 +20,10 @@ const (
 	exitOK          = 0
 	exitFailed      = 1
 	exitUsage       = 2
+	exitParse       = 3   // a file is no scenario
+	exitTarget      = 4   // what a scenario should run on is not there
+	exitTimeout     = 5   // a scenario took too long
+	exitInternal    = 6   // a scenario could not be run
 	exitInterrupted = 130 // 128 + SIGINT, as shells count
 )
 

@@ -36,9 +36,9 @@ print where to look, until Ctrl-C; with --once, stop.`,
 		}
 		if once {
 			flags.anyPorts(cmd)
-			return a.rehearse(cmd.Context(), &flags, sc, report, nil)
+			return a.rehearse(cmd.Context(), &flags, sc, rehearsal{report: report})
 		}
-		return a.rehearse(cmd.Context(), &flags, sc, report, func(ctx context.Context, s *stack.Stack) error {
+		return a.rehearse(cmd.Context(), &flags, sc, rehearsal{report: report, after: func(ctx context.Context, s *stack.Stack) error {
 			w := a.Stdout
 			if *output != formatTable {
 				w = a.Stderr // a person's; stdout is for programs
@@ -49,7 +49,7 @@ print where to look, until Ctrl-C; with --once, stop.`,
 			}
 			<-ctx.Done()
 			return nil
-		})
+		}})
 	}
 	return cmd
 }

@@ -52,7 +52,7 @@ func TestScenarioThatFailsNamesStepAndLine(t *testing.T) {
 		}
 	}
 	w.file("broken.md", scenario("if true"))
-	w.fails(1, []string{"broken.md:"}, "scenario", "run", "good.md", "broken.md") // and none of them ran
+	w.fails(3, []string{"broken.md:"}, "scenario", "run", "good.md", "broken.md") // and none of them ran
 }
 
 // Nothing that a person has set up is touched by a scenario.

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -49,6 +50,13 @@ func (f *stackFlags) anyPorts(cmd *cobra.Command) {
 	if !cmd.Flags().Changed("tls") {
 		f.config.TLSAddr = "localhost:0"
 	}
+}
+
+// clone gives flags that can be changed and opened without changing these.
+func (f *stackFlags) clone() *stackFlags {
+	out := *f
+	out.config.ImageBinaries, out.config.NodeCAs, out.config.Nodes = slices.Clone(f.config.ImageBinaries), slices.Clone(f.config.NodeCAs), slices.Clone(f.config.Nodes)
+	return &out
 }
 
 // open stands the simulator up; the caller closes it.

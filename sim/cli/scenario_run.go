@@ -1,0 +1,334 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dpesim/dpesim/scenarios"
+	"github.com/dpesim/dpesim/scenarios/engine"
+	"github.com/dpesim/dpesim/scenarios/suite"
+	"github.com/dpesim/dpesim/scenarios/verb"
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/clock"
+	"github.com/dpesim/dpesim/sim/stack"
+)
+
+// scenarioRun is what `scenario run` is told.
+type scenarioRun struct {
+	stack   stackFlags
+	all     bool
+	plan    suite.Plan
+	shard   string
+	shuffle string
+	options suite.Options
+	cluster string
+	junit   string
+	noExec  bool
+	keep    bool
+}
+
+func newScenarioRunCommand(a *app) *cobra.Command {
+	var r scenarioRun
+	cmd := &cobra.Command{
+		Use: "run [NAME|FILE...]", Short: "Run scenarios, each in a fresh simulator",
+		Long: `Run scenarios, each in a fresh simulator. A scenario with a seed runs with it, unless --seed says otherwise.
+
+Exit codes: 0 all went as their scenarios say; 1 a check failed; 2 wrong usage; 3 a file is no scenario; 4 the cluster is not
+there; 5 a scenario took longer than --timeout; 6 something else went wrong; 130 interrupted.
+
+In GitHub Actions, failures are annotated and the job gets a summary, without a flag.`,
+		Example: `  dpesim scenario run lifecycle
+  dpesim scenario run --all --parallel 2 --junit results.xml
+  dpesim scenario run mine.md --keep
+  dpesim scenario run --all --tags install --shard 1/3`,
+	}
+	output := outputFlag(cmd)
+	fl := cmd.Flags()
+	fl.BoolVar(&r.all, "all", false, "run every built-in scenario")
+	fl.StringSliceVar(&r.plan.Tags, "tags", nil, "run only those with one of these tags; !TAG: only those without")
+	fl.StringVar(&r.shard, "shard", "", "run part I of N, as 1/3, so that machines share the work")
+	fl.IntVar(&r.plan.Repeat, "repeat", 1, "run each so many times")
+	fl.StringVar(&r.shuffle, "shuffle", "", "run in another order: on, or the number that an earlier run printed")
+	fl.IntVar(&r.options.Parallel, "parallel", runtime.NumCPU(), "run so many at a time")
+	fl.BoolVar(&r.options.FailFast, "fail-fast", false, "begin no other after one has failed")
+	fl.DurationVar(&r.options.Timeout, "timeout", 10*time.Minute, "end a scenario after so long; 0: never")
+	fl.StringVar(&r.cluster, "cluster", clusterInProcess, "cluster to run on")
+	fl.StringVar(&r.junit, "junit", "", "write results to this file, as JUnit's XML")
+	fl.BoolVar(&r.noExec, "no-exec", false, "run no programs: words that are not built in fail")
+	fl.BoolVar(&r.keep, "keep", false, "leave the simulator up where a scenario fails, without its clean-up, until Ctrl-C")
+	r.stack.add(cmd)
+	cmd.RunE = func(cmd *cobra.Command, names []string) error {
+		r.stack.anyPorts(cmd)
+		cases, err := a.cases(&r, names)
+		if err != nil {
+			return err
+		}
+		report, err := a.reporter(*output)
+		if err != nil {
+			return err
+		}
+		r.options.Reports = append(r.options.Reports, func(suite.Case) engine.Reporter { return report })
+		play := func(ctx context.Context, c suite.Case, report engine.Reporter) error {
+			own := r.stack.clone()
+			if c.Scenario.Seed != 0 && !cmd.Flags().Changed("seed") {
+				own.config.Seed = c.Scenario.Seed
+			}
+			return a.rehearse(ctx, own, c.Scenario, rehearsal{report: report, noExec: r.noExec, keep: r.keep})
+		}
+		return a.runSuite(cmd.Context(), &r, cases, play, *output)
+	}
+	return cmd
+}
+
+// clusterInProcess is the cluster that is there always.
+const clusterInProcess = "inprocess"
+
+// cases reads the scenarios, all of them before the first runs, and picks those that are wanted.
+func (a *app) cases(r *scenarioRun, names []string) (cases []suite.Case, err error) {
+	if r.all {
+		names = append(names, scenarios.Names()...)
+	}
+	switch {
+	case len(names) == 0:
+		return nil, usage(errors.New("no scenario to run: name one, a file, or --all"))
+	case r.cluster != clusterInProcess:
+		return nil, &exitError{code: exitTarget, err: sim.Errorf(sim.Unavailable, "there is no cluster %q", r.cluster).
+			WithHelp("the one cluster that scenarios run on so far is %q, in this process", clusterInProcess)}
+	case r.plan.Repeat < 1:
+		return nil, usage(fmt.Errorf("--repeat cannot be %d: 1 runs each once", r.plan.Repeat))
+	}
+	if r.shard != "" {
+		if r.plan.Shard, err = suite.ParseShard(r.shard); err != nil {
+			return nil, usage(err)
+		}
+	}
+	if r.plan.Shuffle, err = seedOf(r.shuffle); err != nil {
+		return nil, err
+	}
+	var list []*engine.Scenario
+	for _, n := range names {
+		s, err := a.scenario(n)
+		if err != nil {
+			return nil, err
+		}
+		if len(s.Clusters) > 0 && !slices.Contains(s.Clusters, r.cluster) {
+			return nil, &exitError{code: exitTarget, err: sim.Errorf(sim.Unavailable, "%s is written for clusters of another kind: %s", s.File, strings.Join(s.Clusters, ", ")).
+				WithHelp("leave it out; scenarios run on %q so far", clusterInProcess)}
+		}
+		list = append(list, s)
+	}
+	cases = r.plan.Cases(list)
+	if len(cases) == 0 && r.shard == "" { // a shard may have nothing to do
+		return nil, usage(sim.Errorf(sim.NotFound, "no scenario has the tags %s", strings.Join(r.plan.Tags, ", ")).WithHelp("'dpesim scenario list -o json' shows the tags"))
+	}
+	if len(cases) > 1 && r.stack.config.DataDir != "" {
+		return nil, usage(sim.Errorf(sim.Invalid, "--data is for one scenario: each runs in a fresh simulator").WithHelp("run them one by one, or leave --data out"))
+	}
+	if r.keep { // one simulator is left, and nothing goes on beside it
+		r.options.FailFast, r.options.Parallel, r.options.Timeout = true, 1, 0
+	}
+	r.options.Parallel = min(r.options.Parallel, len(cases)) // a single one is told as it goes
+	return cases, nil
+}
+
+// seedOf reads --shuffle; 0 is the order as it came.
+func seedOf(text string) (uint64, error) {
+	switch text {
+	case "":
+		return 0, nil
+	case "on":
+		var b [8]byte
+		_, err := rand.Read(b[:])
+		return max(binary.LittleEndian.Uint64(b[:])>>32, 1), err // short enough to be typed
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || n == 0 {
+		return 0, usage(fmt.Errorf("--shuffle %q: use on, or a number from 1", text))
+	}
+	return n, nil
+}
+
+// runSuite plays the cases, and tells their results where they are wanted.
+func (a *app) runSuite(ctx context.Context, r *scenarioRun, cases []suite.Case, play suite.Player, output format) error {
+	if r.plan.Shuffle != 0 {
+		fmt.Fprintf(a.Stderr, "shuffled: run with --shuffle %d for this order\n", r.plan.Shuffle)
+	}
+	var junit suite.JUnit
+	if r.junit != "" {
+		r.options.Reports = append(r.options.Reports, junit.Report)
+	}
+	github := suite.GitHub{Log: a.Stdout}
+	inActions := a.Getenv("GITHUB_ACTIONS") == "true"
+	if inActions {
+		r.options.Reports = append(r.options.Reports, github.Report)
+	}
+	wall := clock.New()
+	began := wall.Now()
+	results, err := suite.Run(ctx, cases, play, r.options)
+	if r.junit != "" {
+		err = errors.Join(err, writeTo(a.path(r.junit), os.O_TRUNC, func(w io.Writer) error { _, err := junit.WriteTo(w); return err }))
+	}
+	if path := a.Getenv("GITHUB_STEP_SUMMARY"); inActions && path != "" {
+		err = errors.Join(err, writeTo(path, os.O_APPEND, github.WriteSummary))
+	}
+	if err != nil {
+		return err
+	}
+	if output == formatTable && len(cases) > 1 {
+		fmt.Fprintf(a.Stdout, "\n%d of %d scenarios ok in %s\n", good(results), len(cases), wall.Now().Sub(began).Round(10*time.Millisecond))
+	}
+	return verdict(results, len(cases))
+}
+
+func writeTo(path string, flag int, write func(io.Writer) error) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|flag, 0o644) //nolint:gosec // results are no secrets
+	if err != nil {
+		return fmt.Errorf("writing the results: %w", err)
+	}
+	return errors.Join(write(f), f.Close())
+}
+
+func good(results []suite.Result) int {
+	n := 0
+	for _, r := range results {
+		if r.Err == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// verdict gives the exit code of a run: that of the worst end of a scenario.
+func verdict(results []suite.Result, cases int) error {
+	worst := exitOK
+	var failed []string
+	for _, r := range results {
+		if r.Err == nil {
+			continue
+		}
+		code := exitInternal
+		if _, ok := errors.AsType[*engine.StepError](r.Err); ok {
+			code = exitFailed
+		} else if _, ok := errors.AsType[*suite.TimeoutError](r.Err); ok {
+			code = exitTimeout
+		}
+		worst = max(worst, code)
+		failed = append(failed, r.Case.Scenario.File)
+	}
+	if worst == exitOK {
+		return nil
+	}
+	slices.Sort(failed)
+	return &exitError{code: worst, err: fmt.Errorf("%d of %d scenarios failed: %s", len(failed), cases, strings.Join(slices.Compact(failed), ", "))}
+}
+
+// reporter gives what tells of a run.
+func (a *app) reporter(f format) (engine.Reporter, error) {
+	switch f {
+	case formatTable:
+		return engine.Human{W: a.Stdout}, nil
+	case formatJSON:
+		return engine.JSON{W: a.Stdout}, nil
+	case formatYAML:
+	}
+	return nil, usage(fmt.Errorf("a run is told as table or json, not as %s", f))
+}
+
+// rehearsal says how a scenario is played.
+type rehearsal struct {
+	report engine.Reporter
+	noExec bool
+	keep   bool // leave everything up where it fails
+
+	after func(context.Context, *stack.Stack) error // called when all steps went well, while everything is still up; may be nil
+}
+
+// rehearse plays sc in a fresh simulator.
+func (a *app) rehearse(ctx context.Context, flags *stackFlags, sc *engine.Scenario, how rehearsal) error {
+	s, err := flags.open(ctx, a)
+	if err != nil {
+		return err
+	}
+	b := *a
+	if b.endpointsFile == "" && how.after == nil { // nobody else's business, whatever the environment says
+		b.endpointsFile = s.Path("endpoints.json")
+	}
+	return b.serve(ctx, s, func(ctx context.Context) error {
+		err := b.play(ctx, s, sc, how)
+		if _, failed := errors.AsType[*engine.StepError](err); failed && how.keep {
+			fmt.Fprintln(a.Stderr)
+			if err := banner(a.Stderr, s.Endpoints()); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.Stderr, "It is left as it was when the step failed. In another terminal: export DPESIM_ENDPOINTS=%s\n", s.Path("endpoints.json"))
+			<-ctx.Done()
+		}
+		if err == nil && how.after != nil {
+			return how.after(ctx, s)
+		}
+		return err
+	})
+}
+
+// play runs the steps of sc against a simulator that is up.
+func (a *app) play(ctx context.Context, s *stack.Stack, sc *engine.Scenario, how rehearsal) error {
+	dir := s.Path("scenario")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	file, err := a.endpointsPath()
+	if err != nil {
+		return err
+	}
+	env := environmentVariables(s.Endpoints(), file)
+	env["HOME"] = dir // helm keeps its log-ins and caches there
+	return engine.Run(ctx, sc, engine.Options{
+		Dir:    dir,
+		Verbs:  words(),
+		Env:    env,
+		Clock:  s.Clock(),
+		Bus:    s.Bus(),
+		NoExec: how.noExec,
+		Keep:   how.keep,
+		Report: how.report,
+	})
+}
+
+// words are what a scenario's shell knows beside its own.
+func words() map[string]verb.Verb {
+	return map[string]verb.Verb{
+		"dpesim": self, "helm": verb.Helm, "kubectl": verb.Kubectl, "jq": verb.JQ, "expect": ours("expect"), "match": ours("match"),
+	}
+}
+
+// ours makes a word of a command of ours.
+func ours(command string) verb.Verb {
+	return func(ctx context.Context, c verb.Call) error {
+		c.Args = append([]string{command}, c.Args...)
+		return self(ctx, c)
+	}
+}
+
+// self is this command line as a word of a scenario.
+func self(ctx context.Context, c verb.Call) error {
+	code := Main(ctx, Env{
+		Args: c.Args, Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr,
+		Getenv: c.Getenv, Environ: func() []string { return slices.Clone(c.Env) }, Dir: c.Dir,
+	})
+	if code != exitOK {
+		return &verb.ExitError{Code: code}
+	}
+	return nil
+}
