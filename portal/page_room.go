@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -27,6 +28,7 @@ func (p *Portal) roomPages(r *router) {
 	r.page(http.MethodGet, "/room/controls", needTrainer, func(c echo.Context) error { return p.controlsPage(c, controlsForm{}, nil) })
 	r.page(http.MethodPost, "/room/clock", needTrainer, p.submitClock)
 	r.page(http.MethodPost, "/room/faults", needTrainer, p.submitFault)
+	r.page(http.MethodGet, "/room/faults/command", needTrainer, p.showFaultCommand)
 	r.page(http.MethodPost, "/room/faults/:fault/disarm", needTrainer, p.submitDisarm)
 }
 
@@ -38,6 +40,11 @@ func (p *Portal) roomFrame(c echo.Context, title, page string, wrong error) (ui.
 		return f, 0, err
 	}
 	f.Nav, f.Room = "room", page
+	if wrong != nil && sim.KindOf(wrong) == sim.NotFound { // what a form or a link named has gone: told on the page
+		msg, help := sim.Explain(wrong)
+		f.Failure = &ui.Failure{Detail: msg, Help: help}
+		return f, http.StatusNotFound, nil
+	}
 	code, err := failure(&f, wrong)
 	return f, code, err
 }
@@ -62,21 +69,40 @@ func (p *Portal) clusterPage(c echo.Context, wrong error) error {
 	if err != nil {
 		return err
 	}
-	view, err := p.room.Cluster(c.Request().Context())
+	filter := room.PodFilter{Status: c.QueryParam("status"), Text: c.QueryParam("text")}
+	if s := c.QueryParam("page"); s != "" {
+		if err := whole(s, &filter.Page); err != nil {
+			return err
+		}
+	}
+	view, err := p.room.Cluster(c.Request().Context(), filter)
 	if view.Unavailable, err = unavailable(err); err != nil {
 		return err
 	}
 	view.Frame = f
+	if wrong == nil {
+		view.Did = actOf(c.QueryParam).Command()
+	}
 	return page(c, code)(ui.Cluster(view))
 }
 
 // submitCluster handles POST /room/cluster: one act of the cluster's operator.
 func (p *Portal) submitCluster(c echo.Context) error {
-	act := room.Act{Name: c.FormValue("act"), Namespace: c.FormValue("namespace"), Object: c.FormValue("name"), Replicas: c.FormValue("replicas")}
-	if err := p.room.Do(c.Request().Context(), act); err != nil {
+	if err := p.room.Do(c.Request().Context(), actOf(c.FormValue)); err != nil {
 		return p.clusterPage(c, err)
 	}
-	return see(c, "/room/cluster")
+	did := url.Values{}
+	for _, k := range []string{"act", "namespace", "name", "replicas"} {
+		if v := c.FormValue(k); v != "" {
+			did.Set(k, v)
+		}
+	}
+	return see(c, "/room/cluster?"+did.Encode())
+}
+
+// actOf reads the act that a form asks for, or that a page tells of as done.
+func actOf(value func(name string) string) room.Act {
+	return room.Act{Name: value("act"), Namespace: value("namespace"), Object: value("name"), Replicas: value("replicas")}
 }
 
 // showLog handles GET /room/cluster/{namespace}/{pod}.
@@ -107,7 +133,7 @@ func (p *Portal) showTimeline(c echo.Context) error {
 	return page(c, code)(ui.Timeline(view))
 }
 
-// showWhy handles GET /room/why?subject=: what led to something. Of what nothing is known that is told with the form.
+// showWhy handles GET /room/why?subject=: what led to something.
 func (p *Portal) showWhy(c echo.Context) error {
 	subject := c.QueryParam("subject")
 	view := ui.WhyPage{Subject: subject}
@@ -122,18 +148,11 @@ func (p *Portal) showWhy(c echo.Context) error {
 			view = room.Why(x)
 		}
 	}
-	unknown := wrong != nil && sim.KindOf(wrong) == sim.NotFound
-	msg, help := sim.Explain(wrong)
-	if unknown {
-		wrong = nil
-	}
 	f, code, err := p.roomFrame(c, "Why?", "timeline", wrong)
 	if err != nil {
 		return err
 	}
-	if view.Frame = f; unknown {
-		view.Failure = &ui.Failure{Detail: msg, Help: help}
-	}
+	view.Frame = f
 	return page(c, code)(ui.Why(view))
 }
 
@@ -179,6 +198,27 @@ func (p *Portal) submitClock(c echo.Context) error {
 
 // submitFault handles POST /room/faults.
 func (p *Portal) submitFault(c echo.Context) error {
+	t, f, err := faultForm(c)
+	if err == nil {
+		err = p.arm(c.Request().Context(), f)
+	}
+	if err != nil {
+		return p.controlsPage(c, controlsForm{fault: t}, err)
+	}
+	return see(c, "/room/controls")
+}
+
+// showFaultCommand handles GET /room/faults/command: what breaks in a terminal what the form asks for so far.
+func (p *Portal) showFaultCommand(c echo.Context) error {
+	_, f, err := faultForm(c)
+	if err != nil {
+		return err
+	}
+	return page(c, http.StatusOK)(ui.CommandFragment(room.FaultCommand(f)))
+}
+
+// faultForm reads the form of a fault: as typed, and what it asks for.
+func faultForm(c echo.Context) (ui.ArmedFault, api.Fault, error) {
 	t := ui.ArmedFault{
 		Name: strings.TrimSpace(c.FormValue("name")), Point: c.FormValue("point"), Environment: c.FormValue("environment"), DPE: strings.TrimSpace(c.FormValue("dpe")),
 		Delay: strings.TrimSpace(c.FormValue("delay")), Error: strings.TrimSpace(c.FormValue("error")),
@@ -193,13 +233,7 @@ func (p *Portal) submitFault(c echo.Context) error {
 			err = sim.Errorf(sim.Invalid, "the probability cannot be %.20q", t.Probability).WithHelp("give a number between 0 and 1")
 		}
 	}
-	if err == nil {
-		err = p.arm(c.Request().Context(), f)
-	}
-	if err != nil {
-		return p.controlsPage(c, controlsForm{fault: t}, err)
-	}
-	return see(c, "/room/controls")
+	return t, f, err
 }
 
 // submitDisarm handles POST /room/faults/{fault}/disarm.

@@ -3,6 +3,7 @@ package portal_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -22,12 +23,20 @@ type simulator struct {
 	mu   sync.Mutex
 	acts []string
 	fail error
+	pods []api.ClusterPod // beside the one that is always there
+	open int              // connections beside those that always are
 }
 
-func (*simulator) Connections() []api.Connection {
-	return []api.Connection{{
+func (s *simulator) Connections() []api.Connection {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var more []api.Connection
+	for i := range s.open {
+		more = append(more, api.Connection{Environment: "prod", Host: "dpm-grpc-prod.dpesim.localhost", Source: fmt.Sprintf("203.0.113.10:%d", 20_000+i), Opened: epoch, In: int64(i) * 1000, Active: epoch})
+	}
+	return append(more, []api.Connection{{
 		Environment: "acme-production", Host: "dpm-grpc-acme-production.dpesim.localhost", Source: "10.1.2.3:40001", Opened: epoch, In: 1234, Out: 5_600_000, Active: epoch,
-	}, {Host: "registry.dpesim.localhost", Source: "203.0.113.10:40001", Opened: epoch, Active: epoch.Add(-time.Hour)}}
+	}, {Host: "registry.dpesim.localhost", Source: "203.0.113.10:40001", Opened: epoch, Active: epoch.Add(-time.Hour)}}...)
 }
 
 func (*simulator) FaultPoints() []api.FaultPoint {
@@ -38,11 +47,13 @@ func (*simulator) Addresses() [][2]string { return [][2]string{{"Portal", "http:
 
 func (s *simulator) Cluster() (room.Cluster, error) { return s, nil }
 
-func (*simulator) Read(context.Context) (api.Cluster, error) {
+func (s *simulator) Read(context.Context) (api.Cluster, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return api.Cluster{
 		Nodes:       []api.ClusterNode{{Name: "dpesim-node-1", Status: "Ready", Power: "on", CPU: "1200m of 3860m", Percent: 31}, {Name: "dpesim-node-2", Status: "NotReady", Power: "off"}},
 		Deployments: []api.ClusterDeployment{{Namespace: "dpe", Name: "finance", Ready: 0, Desired: 1}},
-		Pods:        []api.ClusterPod{{Namespace: "dpe", Name: "finance-0", Ready: "0/1", Status: "ImagePullBackOff", Created: epoch}},
+		Pods:        append([]api.ClusterPod{{Namespace: "dpe", Name: "finance-0", Ready: "0/1", Status: "ImagePullBackOff", Created: epoch}}, s.pods...),
 		Events:      []api.ClusterEvent{{Time: epoch, Warning: true, Reason: "BackOff", Object: "pod/finance-0", Message: "Back-off pulling image", Count: 3}},
 	}, nil
 }
@@ -161,6 +172,15 @@ func TestControlRoomActsByForms(t *testing.T) {
 			t.Errorf("%v: %d %s", form, got.code, got.body)
 		}
 	}
+	for query, command := range map[string]string{
+		"act=scale&namespace=dpe&name=finance&replicas=3": "dpesim kubectl scale deployment/finance -n dpe --replicas 3",
+		"act=delete-pod&namespace=dpe&name=a+b":           "dpesim kubectl delete pod &#39;a b&#39; -n dpe",
+		"act=stop&name=n1":                                "dpesim node stop n1",
+	} {
+		if got := s.get(t, "/room/cluster?"+query); !strings.Contains(got.body, "<code>"+command+"</code>") {
+			t.Errorf("after %s the page does not say %q", query, command)
+		}
+	}
 	want := []string{"scale dpe finance ***", "delete dpe finance-0", "cordon n1", "uncordon n1", "stop n1", "start n1"}
 	if d := cmp.Diff(want, s.simulator.acts); d != "" {
 		t.Error(d)
@@ -171,7 +191,7 @@ func TestControlRoomActsByForms(t *testing.T) {
 		code  int
 		words string
 	}{
-		"/room/cluster": {url.Values{"act": {"dance"}}, 400, "no act"},
+		"/room/cluster": {url.Values{"act": {"delete-pod"}, "namespace": {"dpe"}, "name": {"gone"}}, 404, "not found"},
 		"/room/clock":   {url.Values{"act": {"advance"}, "advance": {"soon"}}, 400, `value="soon"`},
 		"/room/faults":  {url.Values{"point": {"dpm.connect"}, "times": {"x"}, "error": {"broken <b>"}}, 400, "broken &lt;b&gt;"},
 	} {
@@ -219,13 +239,62 @@ func TestTimelineIsFilteredAndPaged(t *testing.T) {
 			t.Errorf("%s shows %d events, want %d", path, got, want)
 		}
 	}
-	if body := s.get(t, "/room/timeline?part=dpm").body; !strings.Contains(body, "/room/timeline?before=31&amp;environment=&amp;part=dpm&amp;text=") || strings.Contains(body, "<b>") {
+	if body := s.get(t, "/room/timeline?part=dpm").body; !strings.Contains(body, "/room/timeline?before=31&amp;part=dpm") || strings.Contains(body, "<b>") {
 		t.Error("the page does not lead to older events, or shows markup")
 	}
 	if got := s.get(t, "/room/timeline?before=x"); got.code != http.StatusBadRequest {
 		t.Errorf("a strange place: %d", got.code)
 	}
-	if got := s.get(t, "/room/why?subject=pod/none"); got.code != http.StatusOK || !strings.Contains(got.body, `role="alert"`) {
+	if got := s.get(t, "/room/why?subject=pod/none"); got.code != http.StatusNotFound || !strings.Contains(got.body, `role="alert"`) {
 		t.Errorf("why of something unknown: %d", got.code)
+	}
+}
+
+func TestPodsOfTheClusterAreCountedFilteredAndPaged(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for i := range 499 {
+		p := api.ClusterPod{Namespace: "dpe", Name: fmt.Sprintf("big-%03d", i), Ready: "1/1", Status: "Running", Node: fmt.Sprintf("node-%d", i%5), Image: "dpe:15.3.0", Created: epoch}
+		if i == 450 {
+			p.Status = "CrashLoopBackOff"
+		}
+		s.simulator.pods = append(s.simulator.pods, p)
+	}
+	body := s.get(t, "/room/cluster").body
+	checkPage(t, body)
+	for _, w := range []string{"498 Running", "1 CrashLoopBackOff", "1 ImagePullBackOff", "1 to 50 of 500", `href="/room/cluster?page=2">Next`} {
+		if !strings.Contains(body, w) {
+			t.Errorf("the page does not say %q", w)
+		}
+	}
+	if at := strings.Index(body, "big-450"); at < 0 || at > strings.Index(body, "big-000") {
+		t.Error("a pod in trouble does not come first")
+	}
+	for query, want := range map[string]string{
+		"?page=10": "451 to 500 of 500", "?page=99": "451 to 500 of 500", "?page=-1": "1 to 50 of 500", "?text=NODE-3": "1 to 50 of 100", "?text=none": "None of the 500 pods fits",
+	} {
+		if body := s.get(t, "/room/cluster"+query).body; !strings.Contains(body, want) {
+			t.Errorf("%s does not say %q", query, want)
+		}
+	}
+	body = s.get(t, "/room/cluster?status=CrashLoopBackOff&text=big").body
+	if strings.Count(body, `id="delete-`) != 1 || !strings.Contains(body, "big-450") || !strings.Contains(body, `href="/room/cluster">All 500`) {
+		t.Error("those with a status alone are not shown")
+	}
+	if got := s.get(t, "/room/cluster?page=x"); got.code != http.StatusBadRequest {
+		t.Errorf("a strange page: %d", got.code)
+	}
+}
+
+func TestFaultFormShowsItsCommand(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	q := url.Values{"point": {"dpm.connect"}, "error": {"it's broken"}, "times": {"2"}, "environment": {"prod"}, "name": {"cut"}, "probability": {"0.5"}}
+	want := "dpesim fault arm dpm.connect --name cut --error &#39;it&#39;\\&#39;&#39;s broken&#39; --environment prod --times 2 --probability 0.5"
+	if got := s.get(t, "/room/faults/command?"+q.Encode()); got.code != http.StatusOK || !strings.Contains(got.body, want) || strings.Contains(got.body, "<html") {
+		t.Errorf("%d %s", got.code, got.body)
+	}
+	if got := s.get(t, "/room/faults/command?times=x"); got.code != http.StatusBadRequest {
+		t.Errorf("times x: %d", got.code)
 	}
 }

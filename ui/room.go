@@ -8,7 +8,8 @@ import "time"
 type PerimeterPage struct {
 	Frame
 	Picture     Picture
-	Connections []Wire
+	Connections []Wire // those that were used last
+	Open        int    // connections in all
 	Ticker      []Event
 	Endpoints   []Endpoint
 }
@@ -29,6 +30,7 @@ type Box struct {
 	Kind        string // "frame", "service", "engine", "place"
 	Title, Text string
 	Fault       string // what is broken here on purpose; empty: nothing
+	Bad         bool   // Text tells of a failure
 }
 
 // TitleX is where the title begins.
@@ -64,9 +66,10 @@ type Refused struct {
 	Text string
 }
 
-// Wire is an open connection.
+// Wire is an open connection. Busy: something passes now.
 type Wire struct {
 	Host, Source, Who, In, Out string
+	Busy                       bool
 }
 
 // Endpoint is where something is to be found.
@@ -79,17 +82,30 @@ func Perimeter(p PerimeterPage) ([]byte, error) { return render("room-perimeter"
 type ClusterPage struct {
 	Frame
 	Unavailable string // why there is nothing to show; empty: there is
+	Did         string // the command that does in a terminal what was just done; empty: nothing was
 	Nodes       []ClusterNode
 	Deployments []ClusterDeployment
-	Pods        []ClusterPod
 	Events      []ClusterEvent
+
+	Text, Status    string     // that pods are filtered by
+	Counts          []PodCount // of those with the text, by status
+	Pods            []ClusterPod
+	Total, Matching int    // pods in the cluster; of those, that the filter leaves
+	From, To        int    // which of the matching are on this page
+	Self            string // path of this page
+	All             string // path without the filter; empty: there is none
+	Earlier, Later  string // paths of the pages beside; empty: there is none
 }
+
+// Act is a button of the cluster's operator, with what does the same in a terminal.
+type Act struct{ Name, Command string }
 
 // ClusterNode is a node.
 type ClusterNode struct {
 	Name, Status, CPU, Memory, Disk string
 	Pods, Percent                   int
 	Ready, Cordoned, Off            bool
+	Power, Schedule                 Act
 }
 
 // ClusterDeployment is a Deployment.
@@ -97,6 +113,14 @@ type ClusterDeployment struct {
 	Namespace, Name, Ready string
 	Desired                int
 	Whole                  bool
+	Scale                  Act
+}
+
+// PodCount is how many pods have a status.
+type PodCount struct {
+	Status, Colour, Path string
+	Count                int
+	Chosen               bool
 }
 
 // ClusterPod is a pod.
@@ -105,6 +129,7 @@ type ClusterPod struct {
 	Restarts                                    int
 	Colour                                      string
 	Created                                     time.Time
+	Delete                                      Act
 }
 
 // ClusterEvent is an event of Kubernetes.
@@ -113,6 +138,7 @@ type ClusterEvent struct {
 	Warning                 bool
 	Reason, Object, Message string
 	Count                   int
+	Why                     string // subject of "why?"; empty: none
 }
 
 // Cluster renders the customer's cluster.
@@ -134,7 +160,10 @@ type TimelinePage struct {
 	Parts, Environments []Option
 	Text                string // that events must contain
 	Events              []Event
+	Self                string // address of this page
 	Older               string // address of what is older; empty: nothing is
+	Newest              string // address of the newest; empty: this is it
+	Command             string // that shows them in a terminal
 }
 
 // Event is a row of the timeline.
@@ -174,6 +203,7 @@ type ControlsPage struct {
 	Points       []FaultPoint
 	Environments []Option
 	Typed        ArmedFault // as it was typed
+	Command      string     // that breaks in a terminal what was typed
 }
 
 // Clock is the simulator's clock.
@@ -196,6 +226,9 @@ type FaultPoint struct {
 	Point, Where, Symptom string
 	Chosen                bool
 }
+
+// CommandFragment renders the command that a form asks for so far.
+func CommandFragment(command string) ([]byte, error) { return render("room-controls", "cli", command) }
 
 // Controls renders the simulator's clock and what is broken on purpose.
 func Controls(p ControlsPage) ([]byte, error) { return render("room-controls", "layout", p) }

@@ -67,7 +67,7 @@ func (r *Room) Disarm(ctx context.Context, name string) error {
 
 // Controls shows the clock and what is broken, with the fault that was typed.
 func (r *Room) Controls(ctx context.Context, typed ui.ArmedFault) (ui.ControlsPage, error) {
-	view := ui.ControlsPage{Clock: r.clockView(), Typed: typed}
+	view := ui.ControlsPage{Clock: r.clockView(), Typed: typed, Command: FaultCommand(api.Fault{Error: "the network is broken"})}
 	for _, x := range r.Armed() {
 		view.Armed = append(view.Armed, ui.ArmedFault{
 			Name: x.Name, Point: x.Point, Environment: string(x.Environment), DPE: string(x.DPE), Delay: x.Delay, Error: x.Error,

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/portal/room/internal/picture"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/ui"
@@ -15,6 +16,9 @@ const recently = 400
 
 // maxTicker bounds how many of the last events the perimeter shows.
 const maxTicker = 10
+
+// maxWires bounds how many open connections the perimeter lists.
+const maxWires = 20
 
 // lately gives the last events, oldest first.
 func (r *Room) lately() []sim.Event {
@@ -48,16 +52,24 @@ func (r *Room) Perimeter(ctx context.Context) (ui.PerimeterPage, error) {
 		facts.Environments = append(facts.Environments, picture.Environment{Environment: e, Engines: engines})
 	}
 	view.Picture = picture.Draw(facts)
-	for _, x := range facts.Connections {
-		view.Connections = append(view.Connections, ui.Wire{
-			Host: x.Host, Source: x.Source, Who: who[x.Source], In: picture.Bytes(x.In), Out: picture.Bytes(x.Out),
-		})
-	}
+	view.Open, view.Connections = len(facts.Connections), wires(facts, who)
 	view.Ticker = ticker(facts.Events)
 	for i, a := range r.Simulator.Addresses() {
 		view.Endpoints = append(view.Endpoints, ui.Endpoint{ID: "endpoint-" + strconv.Itoa(i), Name: a[0], Address: a[1]})
 	}
 	return view, nil
+}
+
+// wires gives the connections that were used last, the latest first. who names engines by where they connect from.
+func wires(f picture.Facts, who map[string]string) []ui.Wire {
+	all := slices.SortedStableFunc(slices.Values(f.Connections), func(a, b api.Connection) int { return b.Active.Compare(a.Active) })
+	var out []ui.Wire
+	for _, x := range all[:min(len(all), maxWires)] {
+		out = append(out, ui.Wire{
+			Host: x.Host, Source: x.Source, Who: who[x.Source], In: picture.Bytes(x.In), Out: picture.Bytes(x.Out), Busy: picture.Busy(x, f.Now),
+		})
+	}
+	return out
 }
 
 // ticker gives the last of what passed through the perimeter, the newest first.

@@ -49,35 +49,66 @@ type Filter struct {
 	Before            uint64 // only those with a smaller Seq; 0: all
 }
 
-// fits tells whether f shows e, which people read as v.
-func (f Filter) fits(e sim.Event, v ui.Event) bool {
-	text := strings.ToLower(strings.TrimSpace(f.Text))
-	return (f.Before == 0 || e.Seq < f.Before) && (f.Part == "" || string(e.Part) == f.Part) && (f.Environment == "" || string(e.Environment) == f.Environment) &&
-		(text == "" || strings.Contains(strings.ToLower(v.What+" "+v.Detail+" "+v.DPE), text))
+// fits tells whether f shows e.
+func (f Filter) fits(e sim.Event) bool {
+	return (f.Before == 0 || e.Seq < f.Before) && (f.Part == "" || string(e.Part) == f.Part) && (f.Environment == "" || string(e.Environment) == f.Environment)
+}
+
+// says tells whether the text that f looks for stands in an event as people read it. text is in lower case.
+func says(v ui.Event, text string) bool {
+	return text == "" || strings.Contains(strings.ToLower(v.What+" "+v.Detail+" "+v.DPE), text)
 }
 
 // Timeline shows a page of what happened, the newest first.
 func (r *Room) Timeline(f Filter) ui.TimelinePage {
-	view := ui.TimelinePage{Text: f.Text}
+	view := ui.TimelinePage{Text: f.Text, Self: timelinePath(f)}
+	if f.Before > 0 {
+		newest := f
+		newest.Before = 0
+		view.Newest = timelinePath(newest)
+	}
+	text := strings.ToLower(strings.TrimSpace(f.Text))
 	parts, environments := map[string]bool{}, map[string]bool{}
-	for _, e := range slices.Backward(r.Bus.Since(0)) {
+	for e := range r.Bus.Backward() {
 		parts[string(e.Part)] = true
 		if e.Environment != "" {
 			environments[string(e.Environment)] = true
 		}
+		if view.Older != "" || !f.fits(e) {
+			continue
+		}
 		v := eventView(e)
-		if view.Older != "" || !f.fits(e, v) {
+		if !says(v, text) {
 			continue
 		}
 		if len(view.Events) == timelinePage {
-			q := url.Values{"part": {f.Part}, "environment": {f.Environment}, "text": {f.Text}, "before": {strconv.FormatUint(view.Events[timelinePage-1].Seq, 10)}}
-			view.Older = "/room/timeline?" + q.Encode()
+			older := f
+			older.Before = view.Events[timelinePage-1].Seq
+			view.Older = timelinePath(older)
 			continue
 		}
 		view.Events = append(view.Events, v)
 	}
 	view.Parts, view.Environments = choices(parts, f.Part), choices(environments, f.Environment)
+	view.Command = "dpesim timeline"
+	if f.Environment != "" {
+		view.Command += " --environment " + word(f.Environment)
+	}
 	return view
+}
+
+// timelinePath is the address of a page of the timeline.
+func timelinePath(f Filter) string {
+	q := url.Values{}
+	for k, v := range map[string]string{"part": f.Part, "environment": f.Environment, "text": f.Text} {
+		if v != "" {
+			q.Set(k, v)
+		}
+	}
+	if f.Before > 0 {
+		q.Set("before", strconv.FormatUint(f.Before, 10))
+	}
+	return (&url.URL{Path: "/room/timeline", RawQuery: q.Encode()}).String()
 }
 
 // choices are words to choose from, sorted.

@@ -30,4 +30,14 @@ let open = [];
 document.addEventListener("htmx:beforeSwap", () => { open = [...document.querySelectorAll("details.menu[id][open]")].map((menu) => menu.id); });
 document.addEventListener("htmx:afterSwap", () => { for (const id of open) document.getElementById(id)?.setAttribute("open", ""); });
 
+// A part that is brought up to date leaves alone what somebody is typing into, and comes again once they are done.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const typing = document.activeElement;
+  if (typing?.matches("input, select, textarea") && event.detail.target.contains(typing)) event.detail.shouldSwap = false;
+});
+document.addEventListener("focusout", (event) => {
+  const live = event.target.matches("input, select, textarea") && event.target.closest("[hx-trigger*=seen]");
+  if (live) setTimeout(() => htmx.trigger(live, "seen"), 300);
+});
+
 document.documentElement.classList.add("js");

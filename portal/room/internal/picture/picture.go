@@ -42,7 +42,7 @@ const (
 	wall       = (cloudX + cloudW + customerX) / 2
 	margin     = 14
 	boxH       = 48
-	engineH    = 34
+	engineH    = 48
 	gap        = 10
 	head       = 34
 	maxEngines = 24 // of an environment: more become one line
@@ -140,6 +140,7 @@ func (d *drawing) environment(e Environment) {
 	y := top + head
 	for _, x := range shown {
 		b := ui.Box{X: customerX + gap, Y: y, W: customerW - 2*gap, H: engineH, Kind: "engine", Title: string(x.Replica), Fault: d.fault("dpe.", e.ID, x.Label)}
+		b.Text, b.Bad = d.passed(e.ID, x, streams[x.Remote])
 		d.box(b)
 		if c, ok := streams[x.Remote]; ok {
 			d.wire(b, dpm, []api.Connection{c}, string(x.Replica)+" to DPM")
@@ -212,7 +213,7 @@ func (d *drawing) wire(from, to ui.Box, all []api.Connection, what string) {
 	var in, out int64
 	for _, c := range all {
 		in, out = in+c.In, out+c.Out
-		if d.f.Now.Sub(c.Active) < activeFor {
+		if Busy(c, d.f.Now) {
 			state = "active"
 		}
 	}
@@ -220,6 +221,21 @@ func (d *drawing) wire(from, to ui.Box, all []api.Connection, what string) {
 		state = "bad"
 	}
 	d.wireState(from, to, state, fmt.Sprintf("%s: %s, %s to the cloud, %s from it", what, plural(len(all), "connection"), Bytes(in), Bytes(out)))
+}
+
+// Busy tells whether something passes through c now.
+func Busy(c api.Connection, now time.Time) bool { return now.Sub(c.Active) < activeFor }
+
+// passed tells what has passed between an engine and DPM: bytes of its stream, and the last command or event of either. bad:
+// that was a failure.
+func (d *drawing) passed(env sim.EnvironmentID, x api.Engine, stream api.Connection) (words string, bad bool) {
+	words = fmt.Sprintf("↑ %s ↓ %s", Bytes(stream.In), Bytes(stream.Out))
+	for _, e := range slices.Backward(d.f.Events) {
+		if e.Part == sim.PartDPM && e.Environment == env && e.Detail["replica"] == string(x.Replica) {
+			return words + " · " + e.What, strings.Contains(e.What, "failed") || strings.Contains(e.What, "lost") || strings.Contains(e.What, "refused")
+		}
+	}
+	return words, false
 }
 
 func (d *drawing) wireState(from, to ui.Box, state, title string) {
