@@ -47,6 +47,9 @@ func (r *router) api(method, path string, n need, h echo.HandlerFunc, o operatio
 
 // page registers a page, or what a form on one is sent to.
 func (r *router) page(method, path string, n need, h echo.HandlerFunc) {
+	if method == http.MethodPost {
+		h = readForm(h)
+	}
 	r.e.Add(method, path, r.p.guard(n, h))
 }
 

@@ -144,7 +144,6 @@ func (p *Portal) postToken(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	noStore(c)
 	return c.JSON(http.StatusCreated, t.Revealed())
 }
 

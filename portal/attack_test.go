@@ -109,7 +109,7 @@ func TestEveryBodyIsBounded(t *testing.T) {
 					res := must(s.HTTP.Do(req))(t)
 					b := must(io.ReadAll(res.Body))(t)
 					_ = res.Body.Close()
-					if res.StatusCode != http.StatusBadRequest || !strings.Contains(string(b), "longer than 65536 bytes") {
+					if res.StatusCode != http.StatusRequestEntityTooLarge || !strings.Contains(string(b), "longer than 65536 bytes") {
 						t.Errorf("%s %s, %s: %d %s", method, path, name, res.StatusCode, b)
 					}
 				}

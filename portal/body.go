@@ -34,8 +34,8 @@ func decode(c echo.Context, v any) error {
 			err = errors.New("there is more after it")
 		}
 	}
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return tooLong()
+	if tooLong(err) {
+		return longer(err)
 	}
 	return jsonField(err, &sim.Error{Kind: sim.Invalid, Msg: "the body cannot be read: " + jsonWords(err), Help: "send one JSON object with the documented fields", Err: err})
 }
@@ -56,8 +56,36 @@ func jsonField(err, told error) error {
 	return told
 }
 
-func tooLong() error {
-	return sim.Errorf(sim.Invalid, "the body is longer than %d bytes", maxBody).WithHelp("no request needs so much: send less")
+// tooLong tells whether err is that a body is longer than [maxBody].
+func tooLong(err error) bool {
+	_, is := errors.AsType[*http.MaxBytesError](err)
+	return is
+}
+
+// longer tells a person so; [Portal.answerError] gives it a status of its own.
+func longer(err error) error {
+	return &sim.Error{Kind: sim.Invalid, Msg: fmt.Sprintf("the body is longer than %d bytes", maxBody), Help: "no request needs so much: send less", Err: err}
+}
+
+// formMedia is how a page sends a form.
+const formMedia = echo.MIMEApplicationForm
+
+// readForm has h find all that a form sent; what cannot be read whole is refused.
+func readForm(h echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		if t, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType)); r.ContentLength != 0 && (err != nil || t != formMedia) {
+			return sim.Errorf(sim.Invalid, "the body is not declared as a form").WithHelp("send it from its page; programs use the API, below %s", api.Prefix)
+		}
+		err := r.ParseForm()
+		switch {
+		case err == nil:
+			return h(c)
+		case tooLong(err):
+			return longer(err)
+		}
+		return &sim.Error{Kind: sim.Invalid, Msg: "the form cannot be read", Help: "send it again from its page", Err: err}
+	}
 }
 
 // jsonWords tells a person what is wrong with the JSON, without the names of Go's types.
@@ -81,9 +109,6 @@ func jsonWords(err error) string {
 
 // ok answers with JSON.
 func ok(c echo.Context, v any) error { return c.JSON(http.StatusOK, v) }
-
-// noStore keeps an answer with a secret out of caches.
-func noStore(c echo.Context) { c.Response().Header().Set(echo.HeaderCacheControl, "no-store") }
 
 // attach has the browser save the answer under a name.
 func attach(c echo.Context, name string) {

@@ -26,6 +26,7 @@ func (r *router) getDocument(c echo.Context) error {
 func okUnlessKnown(c echo.Context, b []byte) error {
 	tag := `"` + digest(string(b)) + `"`
 	c.Response().Header().Set("ETag", tag)
+	c.Response().Header().Set(echo.HeaderCacheControl, "no-cache") // may be kept, if it is asked for again
 	if has(c.Request().Header.Get("If-None-Match"), tag) {
 		return c.NoContent(http.StatusNotModified)
 	}

@@ -115,7 +115,6 @@ func (p *Portal) getObjectStorage(c echo.Context) error {
 	if err := p.store.Record(ctx, store.Act{Action: "storage credential read", Environment: e.ID}); err != nil {
 		return err
 	}
-	noStore(c)
 	o := api.ObjectStorage{Endpoint: p.opts.Cloud.Endpoints(e.ID).ObjectStorage, Region: chart.DefaultRegion, AccessKey: e.AccessKey, SecretKey: e.SecretKey}
 	return ok(c, o.Revealed())
 }

@@ -194,7 +194,6 @@ const alive = ": alive\n\n"
 func (p *Portal) stream(c echo.Context, next func(ctx context.Context) (string, error)) error {
 	h := c.Response().Header()
 	h.Set(echo.HeaderContentType, api.EventStreamType)
-	h.Set(echo.HeaderCacheControl, "no-store")
 	h.Set("X-Accel-Buffering", "no") // proxies of that family must not hold events back
 	c.Response().WriteHeader(http.StatusOK)
 	ctx, cancel := context.WithCancel(c.Request().Context())

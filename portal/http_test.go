@@ -138,7 +138,7 @@ func TestProblemsAreToldAsProblems(t *testing.T) {
 		"two values":      {"POST", "/api/v1/environments", `{"name":"a"}{}`, []string{js}, 400, "invalid", "not one JSON value"},
 		"no JSON":         {"POST", "/api/v1/environments", `name`, []string{js}, 400, "invalid", "not JSON"},
 		"nothing":         {"POST", "/api/v1/environments", ``, []string{js}, 400, "invalid", "too early"},
-		"too long":        {"POST", "/api/v1/environments", `{"name":"` + strings.Repeat("a", 70<<10) + `"}`, []string{js}, 400, "invalid", "longer than"},
+		"too long":        {"POST", "/api/v1/environments", `{"name":"` + strings.Repeat("a", 70<<10) + `"}`, []string{js}, 413, "invalid", "longer than"},
 		"media type":      {"POST", "/api/v1/environments", `{"name":"a"}`, nil, 400, "invalid", "Content-Type"},
 		"no route":        {"GET", "/api/v1/nothing", ``, nil, 404, "not_found", "nothing at this address"},
 		"no method":       {"PUT", "/api/v1/environments", ``, nil, 405, "invalid", "method"},

@@ -75,11 +75,13 @@ func (p *Portal) rescue(next echo.HandlerFunc) echo.HandlerFunc {
 // policy is what pages may load: nothing but what this portal serves, no inline script or style.
 const policy = "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 
-// headers sets what browsers shall heed on every answer.
+// headers sets what browsers shall heed on every answer. Nobody keeps one, since all but assets and the document is for who asks
+// alone: those say otherwise.
 func headers(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		h := c.Response().Header()
 		h.Set("Content-Security-Policy", policy)
+		h.Set(echo.HeaderCacheControl, "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "same-origin")

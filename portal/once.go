@@ -78,8 +78,8 @@ func (p *Portal) leave(r request) {
 func requestDigest(c echo.Context) (string, error) {
 	r := c.Request()
 	body, err := io.ReadAll(r.Body)
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return "", tooLong()
+	if tooLong(err) {
+		return "", longer(err)
 	}
 	if err != nil {
 		return "", &sim.Error{Kind: sim.Invalid, Msg: "the body cannot be read: " + jsonWords(err), Help: "send it again", Err: err}
@@ -111,7 +111,7 @@ func answerAgain(c echo.Context, a store.Answer, same bool) error {
 
 // keptHeaders are those headers of an answer that come again with it.
 func keptHeaders() []string {
-	return []string{echo.HeaderContentType, echo.HeaderLocation, "ETag", echo.HeaderCacheControl}
+	return []string{echo.HeaderContentType, echo.HeaderLocation, "ETag"}
 }
 
 // keep runs h and keeps its answer before it is sent.

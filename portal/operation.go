@@ -144,7 +144,7 @@ func (o operation) complete(method, path string, n need) openapi.Operation {
 	for code, answers := range map[int]bool{
 		http.StatusBadRequest: true, http.StatusUnauthorized: true, http.StatusForbidden: true,
 		http.StatusNotFound: true, // also: the user to act for is not there
-		http.StatusConflict: changes, http.StatusUnprocessableEntity: changes,
+		http.StatusConflict: changes, http.StatusUnprocessableEntity: changes, http.StatusRequestEntityTooLarge: o.Body != nil || method == http.MethodPost,
 		http.StatusInternalServerError: true, http.StatusServiceUnavailable: true,
 	} {
 		if answers {

@@ -38,7 +38,6 @@ func page(c echo.Context, code int) func(body []byte, err error) error {
 		if err != nil {
 			return err
 		}
-		noStore(c)
 		c.Response().Header().Add(echo.HeaderVary, echo.HeaderAcceptEncoding)
 		if ui.Unpacks(c.Request()) {
 			if body, err = ui.Pack(body, pageLevel); err != nil {

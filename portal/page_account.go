@@ -47,7 +47,7 @@ const day = 24 * time.Hour
 func (p *Portal) submitToken(c echo.Context) error {
 	form, err := c.FormParams()
 	if err != nil {
-		return &sim.Error{Kind: sim.Invalid, Msg: "the form cannot be read", Help: "send it again from its page", Err: err}
+		return err
 	}
 	typed := accountForm{token: api.TokenSpec{Name: form.Get("name"), Scopes: []api.Scope{}}}
 	for _, s := range form["scope"] {

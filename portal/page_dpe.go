@@ -87,7 +87,7 @@ type dpeForm struct {
 func readDPEForm(c echo.Context) (dpeForm, error) {
 	form, err := c.FormParams()
 	if err != nil {
-		return dpeForm{}, &sim.Error{Kind: sim.Invalid, Msg: "the form cannot be read", Help: "send it again from its page", Err: err}
+		return dpeForm{}, err
 	}
 	f := dpeForm{name: form.Get("name"), replicas: form.Get("replicas"), drivers: []sim.Driver{}}
 	for _, d := range form["driver"] {

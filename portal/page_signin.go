@@ -3,6 +3,7 @@ package portal
 import (
 	"cmp"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -52,7 +53,8 @@ func (p *Portal) whoSignsIn(c echo.Context) (store.User, error) {
 
 // local gives the page to go on to: one of the portal's own, whatever was asked for.
 func local(next string) string {
-	if !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") {
+	at, err := url.Parse(next) // refuses what cannot stand in a header
+	if err != nil || at.Scheme != "" || at.Host != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.Contains(next, `\`) {
 		return "/environments"
 	}
 	return next

@@ -72,10 +72,12 @@ func (p *Portal) answerError(err error, c echo.Context) {
 	msg, help := sim.Explain(err)
 	id := c.Response().Header().Get(echo.HeaderXRequestID)
 	code := status(kind)
-	if method {
+	switch {
+	case method:
 		code = http.StatusMethodNotAllowed // with the header Allow, which the router has set
+	case tooLong(err):
+		code = http.StatusRequestEntityTooLarge
 	}
-	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
 	if kind == sim.Unauthenticated {
 		c.Response().Header().Set(echo.HeaderWWWAuthenticate, `Bearer realm="dpesim"`)
 	}

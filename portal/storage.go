@@ -76,7 +76,6 @@ func (p *Portal) downloadObject(c echo.Context) (err error) {
 	if err := p.store.Record(ctx, store.Act{Action: "object downloaded", Environment: env, Detail: map[string]string{"object": bucket + "/" + key}}); err != nil {
 		return err
 	}
-	noStore(c)
 	attach(c, fileName(key))
 	c.Response().Header().Set(echo.HeaderContentType, echo.MIMEOctetStream)
 	http.ServeContent(c.Response(), c.Request(), "", o.Modified, r)
