@@ -13,6 +13,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/simtest"
 )
 
@@ -111,8 +112,8 @@ func (p *tab) picture(path string) {
 func furnish(t *testing.T, s *simtest.Sim) []string {
 	t.Helper()
 	ctx := t.Context()
-	env := s.Environment(t, api.EnvironmentSpec{Name: "Acme Production", Release: "15.1.0"})
-	for _, spec := range []api.DPESpec{{Name: "Finance warehouse", Replicas: 2}, {Name: "HR"}} {
+	env := s.Environment(t, api.EnvironmentSpec{Name: "Acme Production", Release: "15.1.0", ExceptionalSizing: true})
+	for _, spec := range []api.DPESpec{{Name: "Finance warehouse", Replicas: 2}, {Name: "HR", ExceptionalSizing: sim.Sizing{CPULimit: "3", Disk: "250Gi"}}} {
 		if _, err := s.API.AddDPE(ctx, env.ID, spec); err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +136,7 @@ func furnish(t *testing.T, s *simtest.Sim) []string {
 	e, d := "/environments/acme-production", "/environments/acme-production/dpes/finance-warehouse"
 	return []string{
 		"/environments", "/environments/new", "/audit", "/account", e + "/overview", e + "/services", e + "/dpm", e + "/storage", e + "/storage/sample-data", e + "/settings", e + "/jobs", e + "/delete", e + "/dpes/new", e + "/allowlist", e + "/compliance", e + "/upgrade",
-		d + "/installation", d + "/upgrade", d + "/edit", d + "/remove",
+		d + "/installation", d + "/upgrade", e + "/dpes/hr/edit", d + "/remove",
 		"/room", "/room/cluster", "/room/timeline", "/room/controls", "/room/why?subject=dpe/finance-warehouse", "/nothing",
 	}
 }

@@ -32,7 +32,7 @@ func (p *Portal) dpePages(r *router) {
 func dpeView(d api.DPE) ui.DPE {
 	return ui.DPE{
 		Environment: string(d.Environment), Label: string(d.Label), Name: d.Name, Drivers: joined(d.Drivers), Release: string(d.Release),
-		Replicas: d.Replicas, Revision: d.Revision, Status: statusView(d, true),
+		Replicas: d.Replicas, Revision: d.Revision, Status: statusView(d, true), Sizing: store.SizingWords(d.ExceptionalSizing),
 	}
 }
 

@@ -141,6 +141,9 @@ func TestSizingIsTypedAndShown(t *testing.T) {
 	if !strings.Contains(settings, `<th scope="row">Finance</th><td>1000m</td><td>1500m</td><td>3000Mi</td><td>6Gi</td><td>350Gi</td>`) {
 		t.Errorf("the Service sizing table: %s", settings)
 	}
+	if !strings.Contains(settings, "exceptional sizing: RAM limit 6Gi") {
+		t.Error("the DPE's line does not tell of its sizing")
+	}
 	edit := s.get(t, "/environments/prod/dpes/finance/edit").body
 	if !strings.Contains(edit, `name="memory_limit" value="6Gi"`) || !strings.Contains(edit, `name="disk" value=""`) {
 		t.Errorf("the form of Edit: %s", edit)

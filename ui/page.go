@@ -176,6 +176,7 @@ type Sizing struct {
 // DPE is a self-managed DPE in the list of the Settings tab.
 type DPE struct {
 	Environment, Label, Name, Drivers, Release string
+	Sizing                                     string // what is exceptional in it; empty: nothing
 	Replicas                                   int
 	Revision                                   int64
 	Status                                     Status

@@ -147,8 +147,23 @@ func TestGenerationIsNotUsedAgainByANewEnvironmentOfTheSameID(t *testing.T) {
 // model is what the portal's rows should be.
 type model struct {
 	release sim.Release
+	managed int // replicas of the Ataccama-managed DPEs
 	dpes    map[sim.Label]store.DPE
 	used    map[sim.KeyID]bool
+
+	revision int64 // of the environment
+	changed  bool  // since that revision
+}
+
+// replicas counts what the licence limits: all replicas, self-managed and Ataccama-managed, but those of one DPE.
+func (m model) replicas(except sim.Label) int {
+	n := m.managed
+	for l, d := range m.dpes {
+		if l != except {
+			n += d.Replicas
+		}
+	}
+	return n
 }
 
 // checks is how many sequences of acts are tried unless -rapid.checks says otherwise: each act is a real transaction, and
@@ -170,7 +185,8 @@ func TestRulesHoldWhateverIsDone(t *testing.T) {
 		ctx := context.WithoutCancel(t.Context())
 		runs++
 		env := sim.EnvironmentID(fmt.Sprint("run-", runs))
-		if _, err := db.CreateEnvironment(ctx, environment(env)); err != nil {
+		e, err := db.CreateEnvironment(ctx, environment(env))
+		if err != nil {
 			rt.Fatal(err)
 		}
 		settleAll := func() {
@@ -191,17 +207,13 @@ func TestRulesHoldWhateverIsDone(t *testing.T) {
 			}
 			settleAll()
 		}()
-		m := model{release: "15.1.0", dpes: map[sim.Label]store.DPE{}, used: map[sim.KeyID]bool{}}
+		m := model{release: "15.1.0", dpes: map[sim.Label]store.DPE{}, used: map[sim.KeyID]bool{}, revision: e.Revision}
 		labels := rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f", "g"})
 		counts := rapid.IntRange(1, 7)
-		replicas := func(except sim.Label) int {
-			n := 0
-			for l, d := range m.dpes {
-				if l != except {
-					n += d.Replicas
-				}
-			}
-			return n
+		// seen draws the revision of the environment that somebody has read, and tells whether it is still that.
+		seen := func(rt *rapid.T) (revision int64, current bool) {
+			revision = rapid.SampledFrom([]int64{0, m.revision, m.revision - 1}).Draw(rt, "revision")
+			return revision, revision == 0 || revision == m.revision
 		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"add": func(rt *rapid.T) {
@@ -212,7 +224,7 @@ func TestRulesHoldWhateverIsDone(t *testing.T) {
 				switch {
 				case there:
 					wantKind(rt, err, sim.Conflict)
-				case len(m.dpes) == 5, replicas("")+x.Replicas > 10:
+				case len(m.dpes) == 5, m.replicas("")+x.Replicas > 10:
 					wantKind(rt, err, sim.Exhausted)
 				case err != nil || got.Revision != 1 || got.Release != m.release:
 					rt.Fatalf("add: %+v, %v", got, err)
@@ -221,7 +233,7 @@ func TestRulesHoldWhateverIsDone(t *testing.T) {
 						rt.Fatalf("key %s was used before", got.KeyID)
 					}
 					m.used[got.KeyID] = true
-					m.dpes[x.Label] = got
+					m.dpes[x.Label], m.changed = got, true
 				}
 			},
 			"edit": func(rt *rapid.T) {
@@ -234,7 +246,7 @@ func TestRulesHoldWhateverIsDone(t *testing.T) {
 					wantKind(rt, err, sim.NotFound)
 				case revision != 0 && revision != before.Revision:
 					wantKind(rt, err, sim.Conflict)
-				case n > before.Replicas && replicas(l)+n > 10:
+				case n > before.Replicas && m.replicas(l)+n > 10:
 					wantKind(rt, err, sim.Exhausted)
 				case err != nil || after.Replicas != n:
 					rt.Fatalf("edit: %+v, %v", after, err)
@@ -242,6 +254,7 @@ func TestRulesHoldWhateverIsDone(t *testing.T) {
 					want := before.Revision
 					if n != before.Replicas {
 						want++
+						m.changed = true
 					}
 					if after.Revision != want {
 						rt.Fatalf("revision %d after %d", after.Revision, before.Revision)
@@ -261,17 +274,39 @@ func TestRulesHoldWhateverIsDone(t *testing.T) {
 					rt.Fatal(err)
 				}
 				delete(m.dpes, l)
+				m.changed = true
+			},
+			"scale managed": func(rt *rapid.T) {
+				n := rapid.IntRange(0, 7).Draw(rt, "managed")
+				revision, current := seen(rt)
+				made++
+				secrets := store.Managed{Key: sim.Secret(fmt.Sprint("key", made)), KeyID: sim.KeyID(fmt.Sprint("id", made)), AccessKey: fmt.Sprint("access", made), SecretKey: "s"}
+				before, after, err := db.ScaleManaged(ctx, env, n, secrets, revision)
+				switch {
+				case !current:
+					wantKind(rt, err, sim.Conflict)
+				case n > m.managed && m.replicas("")-m.managed+n > 10:
+					wantKind(rt, err, sim.Exhausted)
+				case err != nil || after.Managed.Replicas != n || before.Managed.KeyID != "" && after.Managed.KeyID != before.Managed.KeyID:
+					rt.Fatalf("scale: %+v, %v", after.Managed, err)
+				default:
+					m.managed, m.changed = n, n != m.managed
+				}
 			},
 			"upgrade": func(rt *rapid.T) {
-				_, _, err := db.UpgradeEnvironment(ctx, env, "15.3.0", 0)
-				if m.release == "15.3.0" {
+				revision, current := seen(rt)
+				_, _, err := db.UpgradeEnvironment(ctx, env, "15.3.0", revision)
+				switch {
+				case !current:
+					wantKind(rt, err, sim.Conflict)
+					return
+				case m.release == "15.3.0":
 					wantKind(rt, err, sim.Invalid)
 					return
-				}
-				if err != nil {
+				case err != nil:
 					rt.Fatal(err)
 				}
-				m.release = "15.3.0"
+				m.release, m.changed = "15.3.0", true
 				for l, d := range m.dpes {
 					d.Revision++
 					d.Release = m.release
@@ -284,9 +319,13 @@ func TestRulesHoldWhateverIsDone(t *testing.T) {
 				if err != nil {
 					rt.Fatal(err)
 				}
-				if e.Usage.Engines != len(m.dpes) || e.Usage.Replicas != replicas("") || e.Usage.Engines > 5 || e.Usage.Replicas > 10 || e.Release != m.release {
+				if e.Usage.Managed != m.managed || e.Usage.Engines != len(m.dpes) || e.Usage.Replicas != m.replicas("") || e.Usage.Engines > 5 || e.Usage.Replicas > 10 || e.Release != m.release {
 					rt.Fatalf("usage %+v, release %s; the model has %d DPEs", e.Usage, e.Release, len(m.dpes))
 				}
+				if (e.Revision > m.revision) != m.changed || e.Revision < m.revision {
+					rt.Fatalf("revision %d after %d, changed: %v", e.Revision, m.revision, m.changed)
+				}
+				m.revision, m.changed = e.Revision, false
 				if !slices.IsSortedFunc(rows, func(a, b store.DPE) int { return strings.Compare(string(a.Label), string(b.Label)) }) {
 					rt.Fatal("rows are not sorted")
 				}
