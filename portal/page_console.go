@@ -38,7 +38,7 @@ func (p *Portal) showDPM(c echo.Context) error {
 	for _, d := range dpes {
 		view.DPEs = append(view.DPEs, dpeView(d))
 	}
-	if view.Engines, view.EnginesUnavailable, err = p.engineViews(ctx, env, sim.Release(f.Environment.Release)); err != nil {
+	if view.EngineList, err = p.engineViews(ctx, env, sim.Release(f.Environment.Release)); err != nil {
 		return err
 	}
 	jobs, err := p.jobs(ctx, env, api.JobFilter{Limit: consoleJobs + 1})
@@ -52,17 +52,21 @@ func (p *Portal) showDPM(c echo.Context) error {
 	return page(c, http.StatusOK)(ui.DPM(view))
 }
 
+// shownEngines bounds how many engines a page lists.
+const shownEngines = 100
+
 // engineViews gives the engines that are connected, or why they are not known.
-func (p *Portal) engineViews(ctx context.Context, env sim.EnvironmentID, platform sim.Release) (out []ui.Engine, why string, err error) {
+func (p *Portal) engineViews(ctx context.Context, env sim.EnvironmentID, platform sim.Release) (out ui.EngineList, err error) {
 	engines, err := p.opts.Cloud.Engines(ctx, env)
-	if why, err = unavailable(err); err != nil {
-		return nil, "", fmt.Errorf("list engines of environment %s: %w", env, err)
+	if out.EnginesUnavailable, err = unavailable(err); err != nil {
+		return out, fmt.Errorf("list engines of environment %s: %w", env, err)
 	}
-	for _, x := range byReplica(engines) {
-		out = append(out, ui.Engine{
+	out.Connected = len(engines)
+	for _, x := range byReplica(engines)[:min(len(engines), shownEngines)] {
+		out.Engines = append(out.Engines, ui.Engine{
 			Label: string(x.Label), Replica: string(x.Replica), Version: string(x.Version), Drivers: joined(x.Drivers), Remote: x.Remote,
 			Revision: x.Revision, Running: x.Running, Slots: x.Slots, Outdated: x.Version != platform, Draining: x.Draining, Managed: x.Managed, Connected: x.ConnectedAt,
 		})
 	}
-	return out, why, nil
+	return out, nil
 }

@@ -125,7 +125,7 @@ func (p *Portal) showServices(c echo.Context) error {
 	}
 	at := p.opts.Cloud.Endpoints(e.ID)
 	view := ui.ServicesPage{Frame: f, DPM: at.DPM, ObjectStorage: at.ObjectStorage, Registry: at.Registry, AccessKey: e.AccessKey}
-	if view.Engines, view.EnginesUnavailable, err = p.engineViews(ctx, e.ID, e.Release); err != nil {
+	if view.EngineList, err = p.engineViews(ctx, e.ID, e.Release); err != nil {
 		return err
 	}
 	return page(c, http.StatusOK)(ui.Services(view))

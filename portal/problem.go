@@ -88,8 +88,7 @@ func (p *Portal) answerError(err error, c echo.Context) {
 	)
 	if wantsPage(c.Request()) {
 		mediaType = echo.MIMETextHTMLCharsetUTF8
-		who := identityOf(c.Request().Context())
-		body, e = ui.Problem(ui.ProblemPage{Frame: ui.Frame{Title: http.StatusText(code), User: who.Name, Role: roleWords(who.User), Trainer: who.Trainer}, Detail: msg, Help: help, RequestID: id})
+		body, e = ui.Problem(p.problemPage(c, code, ui.ProblemPage{Detail: msg, Help: help, RequestID: id}))
 	} else {
 		leaveGone(c, kind)
 		mediaType = api.ProblemType
@@ -107,6 +106,38 @@ func (p *Portal) answerError(err error, c echo.Context) {
 	if e := c.Blob(code, mediaType, body); e != nil {
 		p.opts.Log.Debug("error answer not sent", "err", e)
 	}
+}
+
+// problemPage completes the page of an error with what is around it for who asks, and with what they may do next.
+func (p *Portal) problemPage(c echo.Context, code int, view ui.ProblemPage) ui.ProblemPage {
+	who := identityOf(c.Request().Context())
+	if who.ID == "" { // of an address that nobody guards
+		if w, err := p.authenticate(c); err == nil && w != nil {
+			who = *w
+		}
+	}
+	view.Frame = ui.Frame{Title: http.StatusText(code), User: who.Name, Role: roleWords(who.User), Trainer: who.Trainer, Administers: who.administers()}
+	if who.ID == "" {
+		view.Frame = ui.Frame{Title: view.Title}
+	}
+	here := ""
+	if r := c.Request(); r.Method == http.MethodGet {
+		here = r.URL.RequestURI()
+	}
+	switch code {
+	case http.StatusNotFound:
+		view.Next = append(view.Next, ui.NextStep{Text: "See what there is.", Link: "Environments", Path: "/environments", Command: "dpesim environment list"})
+	case http.StatusForbidden:
+		view.Next = append(view.Next, ui.NextStep{Text: "See who you are and what you may.", Link: "Account", Path: "/account", Command: "dpesim me"},
+			ui.NextStep{Text: "Be somebody else.", Link: "Sign in as another user", Path: "/sign-in?next=" + url.QueryEscape(here)})
+	case http.StatusServiceUnavailable:
+		view.Next = append(view.Next, ui.NextStep{Text: "Try again in a moment, or wait until everything is ready.", Link: "Try again", Path: here, Command: "dpesim wait"})
+	case http.StatusInternalServerError:
+		view.Next = append(view.Next, ui.NextStep{Text: "The cause is in the log of dpesim up, under the request's id.", Link: "Try again", Path: here})
+	default:
+		view.Next = append(view.Next, ui.NextStep{Text: "Go back and send it otherwise, or begin anew.", Link: "Environments", Path: "/environments"})
+	}
+	return view
 }
 
 // helpOf says what to do about an error that does not say it itself.

@@ -26,13 +26,12 @@ func Overview(p OverviewPage) ([]byte, error) { return render("overview", "layou
 // DPMPage is the DPM Admin Console.
 type DPMPage struct {
 	Frame
-	Address            string
-	DPEs               []DPE
-	Engines            []Engine
-	EnginesUnavailable string // why Engines is not known; empty: it is
-	Jobs               []Job  // the newest
-	JobsUnavailable    string
-	More               bool // there are more jobs
+	Address string
+	DPEs    []DPE
+	EngineList
+	Jobs            []Job // the newest
+	JobsUnavailable string
+	More            bool // there are more jobs
 }
 
 // DPM renders the DPM Admin Console.

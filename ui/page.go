@@ -92,8 +92,14 @@ type ServicesPage struct {
 	Frame
 	DPM, ObjectStorage, Registry string // addresses; empty: not there yet
 	AccessKey                    string // of the operator's object storage credential
-	Engines                      []Engine
-	EnginesUnavailable           string // why Engines is not known; empty: it is
+	EngineList
+}
+
+// EngineList is what of the replicas is connected to DPM.
+type EngineList struct {
+	Engines            []Engine // not all, if there are many
+	Connected          int      // how many there are
+	EnginesUnavailable string   // why they are not known; empty: they are
 }
 
 // Engine is a replica that is connected to DPM.
@@ -322,6 +328,7 @@ func Jobs(p JobsPage) ([]byte, error) { return render("jobs", "layout", p) }
 type ProblemPage struct {
 	Frame
 	Detail, Help, RequestID string
+	Next                    []NextStep
 }
 
 // Problem renders an error.

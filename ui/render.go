@@ -22,7 +22,7 @@ const layoutFile = "page/layout.html"
 
 // templates parses the pages once, at first use: command lines that show no page do not pay for it.
 var templates = sync.OnceValues(func() (map[string]*template.Template, error) {
-	layout, err := template.New("").Funcs(template.FuncMap{"stamp": stamp, "address": address, "asset": assetLink}).ParseFS(pageFiles, layoutFile)
+	layout, err := template.New("").Funcs(template.FuncMap{"stamp": stamp, "address": address, "asset": assetLink, "soft": soft}).ParseFS(pageFiles, layoutFile)
 	if err != nil {
 		return nil, fmt.Errorf("parse layout: %w", err)
 	}
@@ -53,11 +53,19 @@ func stamp(t time.Time) template.HTML {
 	return template.HTML(fmt.Sprintf(`<time datetime="%s">%s</time>`, t.Format(time.RFC3339Nano), t.Format("2006-01-02 15:04:05 UTC"))) //nolint:gosec // digits and fixed text
 }
 
+// soft lets a long name be broken after each separator: "/" of an object's key, "." of a host.
+func soft(separator, s string) template.HTML {
+	s = template.HTMLEscapeString(s)
+	return template.HTML(strings.ReplaceAll(s, separator, separator+"<wbr>")) //nolint:gosec // escaped, and fixed text
+}
+
 // Words writes names with values: what an event or an entry of the audit log holds.
 func Words(detail map[string]string) string {
 	var out []string
 	for _, k := range slices.Sorted(maps.Keys(detail)) {
-		out = append(out, k+" "+detail[k])
+		if detail[k] != "" {
+			out = append(out, k+" "+detail[k])
+		}
 	}
 	return strings.Join(out, " · ")
 }

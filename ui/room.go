@@ -171,6 +171,7 @@ type Event struct {
 	Seq, Cause                           uint64
 	Time                                 time.Time
 	Part, Environment, DPE, What, Detail string
+	CausePath                            string // where the event of Cause is shown
 	Why                                  string // subject of "why?"; empty: none
 	Bad                                  bool
 	First                                bool // the first cause of a chain
@@ -219,6 +220,7 @@ type Clock struct {
 type ArmedFault struct {
 	Name, Point, Environment, DPE, Delay, Error string
 	Skip, Times, Probability                    string
+	Mend                                        string // the command that does; empty: it is not armed
 }
 
 // FaultPoint is where something can be broken.

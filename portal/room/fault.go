@@ -72,6 +72,7 @@ func (r *Room) Controls(ctx context.Context, typed ui.ArmedFault) (ui.ControlsPa
 		view.Armed = append(view.Armed, ui.ArmedFault{
 			Name: x.Name, Point: x.Point, Environment: string(x.Environment), DPE: string(x.DPE), Delay: x.Delay, Error: x.Error,
 			Skip: strconv.Itoa(x.Skip), Times: strconv.Itoa(x.Times), Probability: strconv.FormatFloat(x.Probability, 'g', -1, 64),
+			Mend: "dpesim fault disarm " + word(x.Name),
 		})
 	}
 	for _, x := range r.Simulator.FaultPoints() {

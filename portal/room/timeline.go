@@ -1,6 +1,7 @@
 package room
 
 import (
+	"fmt"
 	"maps"
 	"net/url"
 	"slices"
@@ -88,6 +89,12 @@ func (r *Room) Timeline(f Filter) ui.TimelinePage {
 			continue
 		}
 		view.Events = append(view.Events, v)
+	}
+	for i, e := range view.Events {
+		view.Events[i].CausePath = fmt.Sprintf("#event-%d", e.Cause)
+		if oldest := view.Events[len(view.Events)-1].Seq; e.Cause < oldest || f != (Filter{Before: f.Before}) { // not on this page, or perhaps not
+			view.Events[i].CausePath = timelinePath(Filter{Before: e.Cause + 1}) + view.Events[i].CausePath
+		}
 	}
 	view.Parts, view.Environments = choices(parts, f.Part), choices(environments, f.Environment)
 	view.Command = "dpesim timeline"

@@ -81,7 +81,24 @@ func Draw(f Facts) ui.Picture {
 	return d.p
 }
 
-func (d *drawing) box(b ui.Box) { d.p.Boxes = append(d.p.Boxes, b) }
+// box draws b. What is broken there stands in place of its text.
+func (d *drawing) box(b ui.Box) {
+	if b.Fault != "" && b.Text != "" {
+		b.Text = cut("broken: " + b.Fault)
+	}
+	d.p.Boxes = append(d.p.Boxes, b)
+}
+
+// maxText is how many characters of text fit into a box.
+const maxText = 40
+
+// cut cuts text to what fits into a box.
+func cut(s string) string {
+	if r := []rune(s); len(r) > maxText {
+		return string(r[:maxText-1]) + "…"
+	}
+	return s
+}
 
 // shared draws what belongs to no environment: portal and registry, and the people and nodes who use them.
 func (d *drawing) shared() {
@@ -210,10 +227,13 @@ func (d *drawing) wire(from, to ui.Box, all []api.Connection, what string) {
 		return
 	}
 	state := "idle"
+	if to.Fault != "" {
+		state = "bad"
+	}
 	var in, out int64
 	for _, c := range all {
 		in, out = in+c.In, out+c.Out
-		if Busy(c, d.f.Now) {
+		if Busy(c, d.f.Now) && state == "idle" {
 			state = "active"
 		}
 	}
