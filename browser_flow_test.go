@@ -22,10 +22,10 @@ import (
 func TestPortalInABrowser(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)
-	s := simtest.Start(t)
+	s := startWhole(t)
 	for name, flow := range map[string]func(scene){
 		"sign in": scene.signIn, "life of a DPE": scene.lifeOfADPE, "limits": scene.limits, "files": scene.files, "tokens": scene.tokens,
-		"two at once": scene.twoAtOnce, "keyboard": scene.byKeyboard, "narrow": scene.narrow, "without scripts": scene.withoutScripts,
+		"two at once": scene.twoAtOnce, "keyboard": scene.byKeyboard, "run it here": scene.runItHere, "narrow": scene.narrow, "without scripts": scene.withoutScripts,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -41,7 +41,7 @@ const inspect = `axe.run({resultTypes: ["violations"]}).then(r => r.violations.m
 func TestGallery(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)
-	s := simtest.Start(t)
+	s := startWhole(t)
 	pages := furnish(t, s)
 	p := b.open(t, s)
 	p.visit("/")
@@ -119,6 +119,15 @@ func furnish(t *testing.T, s *simtest.Sim) []string {
 		}
 	}
 	newTerminal(t, s).deploy(env.ID, "finance-warehouse")
+	for l, task := range map[sim.Label]api.Task{"finance-warehouse": api.TaskVerify, "hr": api.TaskRollback} { // the latter has nothing to go back to
+		r, err := s.API.StartRun(ctx, env.ID, l, api.RunSpec{Task: task})
+		if err == nil {
+			_, err = s.API.FollowRun(ctx, env.ID, l, r.ID, 0, func(api.OutputLine) error { return nil })
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, key := range []string{"birdstrikes.csv", "none.csv"} {
 		if _, err := s.API.SubmitJob(ctx, env.ID, api.JobSpec{Bucket: "sample-data", Key: key}); err != nil {
 			t.Fatal(err)
@@ -136,7 +145,7 @@ func furnish(t *testing.T, s *simtest.Sim) []string {
 	e, d := "/environments/acme-production", "/environments/acme-production/dpes/finance-warehouse"
 	return []string{
 		"/environments", "/environments/new", "/audit", "/account", e + "/overview", e + "/services", e + "/dpm", e + "/storage", e + "/storage/sample-data", e + "/settings", e + "/jobs", e + "/delete", e + "/dpes/new", e + "/allowlist", e + "/compliance", e + "/upgrade",
-		d + "/installation", d + "/upgrade", e + "/dpes/hr/edit", d + "/remove",
+		d + "/installation", e + "/dpes/hr/installation", d + "/upgrade", e + "/dpes/hr/edit", d + "/remove",
 		"/room", "/room/cluster", "/room/timeline", "/room/controls", "/room/why?subject=dpe/finance-warehouse", "/nothing",
 	}
 }

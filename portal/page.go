@@ -26,6 +26,7 @@ func (p *Portal) pageRoutes(r *router) {
 	p.jobPages(r)
 	p.allowlistPages(r)
 	p.dpePages(r)
+	p.runPages(r)
 	p.roomPages(r)
 }
 

@@ -21,8 +21,8 @@ func (p *Portal) dpePages(r *router) {
 	r.page(http.MethodGet, "/environments/:env/dpes/new", needManage, p.showNewDPE)
 	r.page(http.MethodPost, "/environments/:env/dpes", needManage, p.submitDPE)
 	r.page(http.MethodGet, "/environments/:env/dpes/:label/status", needUser, p.showStatus)
-	r.page(http.MethodGet, "/environments/:env/dpes/:label/installation", needUser, func(c echo.Context) error { return p.showInstallation(c, false) })
-	r.page(http.MethodGet, "/environments/:env/dpes/:label/upgrade", needUser, func(c echo.Context) error { return p.showInstallation(c, true) })
+	r.page(http.MethodGet, "/environments/:env/dpes/:label/installation", needUser, func(c echo.Context) error { return p.showInstallation(c, false, nil) })
+	r.page(http.MethodGet, "/environments/:env/dpes/:label/upgrade", needUser, func(c echo.Context) error { return p.showInstallation(c, true, nil) })
 	r.page(http.MethodGet, "/environments/:env/dpes/:label/edit", needManage, p.showEdit)
 	r.page(http.MethodPost, "/environments/:env/dpes/:label/edit", needManage, p.submitEdit)
 	r.page(http.MethodGet, "/environments/:env/dpes/:label/remove", needManage, p.showRemove)
@@ -218,12 +218,12 @@ func (p *Portal) editAgain(ctx context.Context, c echo.Context, form dpeForm, wr
 }
 
 // showInstallation handles GET /environments/{env}/dpes/{label}/installation, and .../upgrade: the same commands, as
-// upgrade steps.
-func (p *Portal) showInstallation(c echo.Context, upgrade bool) error {
+// upgrade steps. wrong is what was wrong with a run of them.
+func (p *Portal) showInstallation(c echo.Context, upgrade bool, wrong error) error {
 	ctx, env, l := c.Request().Context(), environmentOf(c), labelOf(c)
-	title := "Installation commands"
+	title, here := "Installation commands", "installation"
 	if upgrade {
-		title = "Upgrade steps"
+		title, here = "Upgrade steps", "upgrade"
 	}
 	f, err := p.environmentFrame(c, title, "")
 	if err != nil {
@@ -238,6 +238,10 @@ func (p *Portal) showInstallation(c echo.Context, upgrade bool) error {
 		return err
 	}
 	f.Title = title + " of " + d.Name
+	code, err := failure(&f, wrong)
+	if err != nil {
+		return err
+	}
 	all := commands(row, p.opts.Cloud.Endpoints(env))
 	chosen, err := all.Variant(cmp.Or(api.Variant(c.QueryParam("variant")), api.VariantDirect))
 	if err != nil {
@@ -249,6 +253,10 @@ func (p *Portal) showInstallation(c echo.Context, upgrade bool) error {
 		Verify: commandViews("verify", chosen.Verify), Rollback: commandViews("rollback", chosen.Rollback), Uninstall: commandViews("uninstall", chosen.Uninstall),
 	}
 	view.DPE.Status.Steps = false
+	view.Run = p.lastRun(row, here, f.Manages)
+	offer := func(task api.Task, covers string) ui.RunHere { return p.runHere(row, f, chosen, task, here, covers) }
+	view.RunInstall, view.RunVerify = offer(api.TaskInstall, "Steps 2 and 3"), offer(api.TaskVerify, "Step 4")
+	view.RunRollback, view.RunUninstall = offer(api.TaskRollback, "The commands above"), offer(api.TaskUninstall, "Uninstall the DPE from the cluster")
 	for _, x := range all.Requirements {
 		view.Requirements = append(view.Requirements, ui.Requirement{Name: x.Name, Version: x.Version, Explanation: x.Explanation})
 	}
@@ -258,13 +266,13 @@ func (p *Portal) showInstallation(c echo.Context, upgrade bool) error {
 	for _, x := range chosen.Files {
 		view.Files = append(view.Files, ui.File{Name: x.Name, Href: x.Href, Explanation: x.Explanation, Secret: x.Secret})
 	}
-	return page(c, http.StatusOK)(ui.Installation(view))
+	return page(c, code)(ui.Installation(view))
 }
 
 func commandViews(id string, all []api.Command) []ui.Command {
 	out := make([]ui.Command, len(all))
 	for i, x := range all {
-		out[i] = ui.Command{ID: fmt.Sprintf("%s-%d", id, i+1), Title: x.Title, Explanation: x.Explanation, Text: x.Command}
+		out[i] = ui.Command{ID: fmt.Sprintf("%s-%d", id, i+1), Title: x.Title, Explanation: x.Explanation, Text: x.Command, NotHere: x.NotHere}
 	}
 	return out
 }
@@ -301,7 +309,13 @@ func (p *Portal) confirmRemove(c echo.Context, wrong error) error {
 	if err != nil {
 		return err
 	}
+	run := p.lastRun(d, "remove", f.Manages)
+	if run != nil && run.Task != string(api.TaskUninstall) {
+		run = nil // it belongs to the other pages
+	}
+	direct := installation(api.VariantDirect, d, api.Endpoints{})
 	return page(c, code)(ui.Remove(ui.RemovePage{
-		Frame: f, Label: string(d.Label), Name: d.Name, Replicas: d.Replicas, Revision: d.Revision, Confirm: c.FormValue("confirm"), Uninstall: uninstall(d.Label, api.Endpoints{})[0].Command,
+		Frame: f, Label: string(d.Label), Name: d.Name, Replicas: d.Replicas, Revision: d.Revision, Confirm: c.FormValue("confirm"), Uninstall: direct.Uninstall[0].Command,
+		Run: run, RunUninstall: p.runHere(d, f, direct, api.TaskUninstall, "remove", "The command above"),
 	}))
 }

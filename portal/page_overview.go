@@ -69,6 +69,13 @@ func happened(e sim.Event) string {
 		out = append(out, d["message"], d["replicas"], d["failure"])
 	case environmentUpgraded:
 		out = append(out, "from "+d["from"]+" to "+d["to"])
+	case commandsStarted:
+		out = append(out, d["task"])
+	case commandsEnded:
+		out = append(out, d["task"], d["state"], d["reason"])
+		if d["state"] == string(api.RunFailed) && d["exit_code"] != "" {
+			out = append(out, "exit code "+d["exit_code"])
+		}
 	case dpeAdded, dpeEdited:
 		out = append(out, "replicas "+d["replicas"], "revision "+d["revision"])
 	}

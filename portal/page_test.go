@@ -70,6 +70,8 @@ func pageSUT(t *testing.T) (*sut, api.Environment, api.DPE) {
 func TestEveryPageIsWholeAccessibleAndSelfContained(t *testing.T) {
 	t.Parallel()
 	s, e, d := pageSUT(t)
+	s.runner.does(hang)
+	must(s.StartRun(t.Context(), e.ID, d.Label, api.RunSpec{Task: api.TaskInstall}))(t)
 	for _, path := range allPages(e.ID, d.Label) {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()

@@ -258,6 +258,9 @@ type InstallationPage struct {
 	Files        []File
 
 	Prepare, Diff, Install, Verify, Rollback, Uninstall []Command
+
+	Run                                              *Run // nil: none yet
+	RunInstall, RunVerify, RunRollback, RunUninstall RunHere
 }
 
 // Requirement is software that an installation needs.
@@ -270,7 +273,10 @@ type File struct {
 }
 
 // Command is a command to copy. ID is unique on its page.
-type Command struct{ ID, Title, Explanation, Text string }
+type Command struct {
+	ID, Title, Explanation, Text string
+	NotHere                      string // why [RunHere] leaves it out; empty: it does not
+}
 
 // Installation renders the installation commands of a DPE.
 func Installation(p InstallationPage) ([]byte, error) { return render("installation", "layout", p) }
@@ -283,6 +289,9 @@ type RemovePage struct {
 	Revision    int64
 	Confirm     string // as it was typed
 	Uninstall   string // the command for the cluster
+
+	Run          *Run // nil: none yet
+	RunUninstall RunHere
 }
 
 // Remove renders the confirmation of a removal.

@@ -112,7 +112,7 @@ func (r Run) Help() string {
 	case TaskVerify:
 		return "ask " + why + " for what is wrong, mend it, and run it again"
 	case TaskRollback:
-		return "look at the revisions above: there must be one before the last; if that failed too, name an older one in a terminal of your own"
+		return "look at the output: there must be a revision before the last to go back to; if that one failed too, name an older one in a terminal of your own"
 	case TaskUninstall:
 		return "if the release was not found, it is gone already; otherwise ask " + why + ", and run it again"
 	}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/clock"
 )
 
 func newDPERunCommandsCommand(a *app) *cobra.Command {
@@ -41,17 +43,26 @@ verify, rollback or uninstall. One task of a DPE runs at a time; interrupting th
 		if err != nil {
 			return err
 		}
-		err = a.followRun(ctx, c, r)
-		if ctx.Err() != nil {
-			fmt.Fprintln(a.Stderr, "cancelling the commands")
-			if _, e := c.CancelRun(context.WithoutCancel(ctx), env, l, r.ID); e != nil {
-				return errors.Join(err, e)
-			}
+		var seen int64
+		err = a.followRun(ctx, c, r, &seen)
+		if ctx.Err() == nil {
+			return err
 		}
-		return err
+		fmt.Fprintln(a.Stderr, "cancelling the commands")
+		end, stop := clock.New().WithTimeout(context.WithoutCancel(ctx), cancelTime)
+		defer stop()
+		if _, err := c.CancelRun(end, env, l, r.ID); err != nil {
+			return errors.Join(ctx.Err(), err)
+		}
+		_ = a.followRun(end, c, r, &seen) // that it was cancelled is known
+		return ctx.Err()
 	})
 	return cmd
 }
+
+// cancelTime is how long the commands may take to end when this one is interrupted, in the machine's time: helm is given
+// five seconds.
+const cancelTime = 10 * time.Second
 
 // lastRun follows the last run of a DPE, or cancels it.
 func (a *app) lastRun(ctx context.Context, c *api.Client, env sim.EnvironmentID, l sim.Label, cancel bool) error {
@@ -63,7 +74,7 @@ func (a *app) lastRun(ctx context.Context, c *api.Client, env sim.EnvironmentID,
 		return sim.Errorf(sim.NotFound, "no commands of DPE %s were run since the simulator started", l).WithHelp("run them: 'dpesim dpe run-commands %s %s'", env, l)
 	}
 	if !cancel {
-		return a.followRun(ctx, c, all[0])
+		return a.followRun(ctx, c, all[0], new(int64))
 	}
 	if all[0].State != api.RunRunning {
 		return sim.Errorf(sim.NotFound, "no commands of DPE %s are running", l).WithHelp("the last were the task %s: %s", all[0].Task, all[0].State)
@@ -75,9 +86,10 @@ func (a *app) lastRun(ctx context.Context, c *api.Client, env sim.EnvironmentID,
 	return err
 }
 
-// followRun prints what a run prints until it has ended. Its exit code becomes ours.
-func (a *app) followRun(ctx context.Context, c *api.Client, r api.Run) error {
-	r, err := c.FollowRun(ctx, r.Environment, r.DPE, r.ID, 0, func(line api.OutputLine) error {
+// followRun prints what a run prints after the line seen, which it moves on, until it has ended. Its exit code becomes ours.
+func (a *app) followRun(ctx context.Context, c *api.Client, r api.Run, seen *int64) error {
+	r, err := c.FollowRun(ctx, r.Environment, r.DPE, r.ID, *seen, func(line api.OutputLine) error {
+		*seen = line.Line
 		_, err := fmt.Fprintln(a.Stdout, line.Text)
 		return err
 	})

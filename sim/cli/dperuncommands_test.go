@@ -22,6 +22,7 @@ func TestRunCommandsPrintsWhatTheyPrintAndExitsAsTheyDo(t *testing.T) {
 			return 5, nil
 		case strings.Contains(command, "rollback"):
 			<-ctx.Done()
+			fmt.Fprintln(out, "Release finance has been cancelled.")
 			return 0, ctx.Err()
 		}
 		fmt.Fprintln(out, "done")
@@ -70,7 +71,7 @@ func TestRunCommandsPrintsWhatTheyPrintAndExitsAsTheyDo(t *testing.T) {
 	next("commands started")
 	w.fails(1, []string{"tess started the task rollback of DPE finance at ", "and it still runs"}, "dpe", "run-commands", "acme", "finance")
 	interrupt()
-	if r := <-ended; r.code != 130 || !strings.Contains(r.stderr, "cancelling the commands\n") {
+	if r := <-ended; r.code != 130 || !strings.Contains(r.stderr, "cancelling the commands\n") || !strings.HasSuffix(r.stdout, "\nRelease finance has been cancelled.\n") {
 		t.Errorf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	if e := next("commands ended"); e.Detail["reason"] != "tess cancelled it" {

@@ -41,3 +41,13 @@ document.addEventListener("focusout", (event) => {
 });
 
 document.documentElement.classList.add("js");
+
+// A terminal shows its end as it grows, unless somebody scrolled up in it.
+const atEnd = new WeakMap();
+document.addEventListener("htmx:sseBeforeMessage", ({ target }) => {
+  if (target.matches(".terminal")) atEnd.set(target, target.scrollHeight - target.scrollTop - target.clientHeight < 40);
+});
+document.addEventListener("htmx:sseMessage", ({ target }) => {
+  if (atEnd.get(target)) target.scrollTop = target.scrollHeight;
+});
+for (const terminal of document.querySelectorAll(".terminal")) terminal.scrollTop = terminal.scrollHeight;
