@@ -34,6 +34,7 @@ func (p *Portal) environmentRoutes(r *router) {
 	r.api(http.MethodGet, "/environments/:env/object-storage", needSecrets, p.getObjectStorage, op("objectStorage", "Give an operator's credential of the object storage, a secret").gives(200, api.RevealedObjectStorage{}))
 	r.api(http.MethodGet, "/environments/:env/ca", needUser, p.getCA, op("ca", "Give the certificate authority of the endpoints, PEM").givesText(pemType))
 	r.api(http.MethodGet, "/environments/:env/credentials", needSecrets, p.getCredentials, op("credentials", "List what the environment's services honour now, without secrets").gives(200, []api.Credential{}))
+	r.api(http.MethodGet, "/environments/:env/health", needUser, p.getEnvironmentHealth, op("health", "Tell whether the environment's services answer; none while it is not ready").gives(200, []api.Check{}))
 	r.api(http.MethodGet, "/environments/:env/engines", needUser, p.getEngines, op("engines", "List the replicas that are connected to DPM now").gives(200, []api.Engine{}))
 }
 

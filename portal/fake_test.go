@@ -35,6 +35,7 @@ type cloud struct {
 	credentials map[sim.EnvironmentID][]api.Credential
 	jobs        map[sim.EnvironmentID][]api.Job
 	checks      []api.Check
+	sick        string                       // what is wrong with every DPM; empty: nothing
 	objects     map[string]map[string]string // of every environment: contents by bucket and key
 	asked       residue.Filter
 	submitting  func() // called by the next SubmitJob
@@ -130,6 +131,16 @@ func (c *cloud) Residue(_ context.Context, f residue.Filter) ([]residue.Entry, e
 	defer c.mu.Unlock()
 	c.asked = f
 	return nil, nil
+}
+
+func (c *cloud) Health(context.Context, sim.EnvironmentID) []api.Check {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := []api.Check{{Name: "DPM", OK: true}, {Name: "Object storage", OK: true}}
+	if c.sick != "" {
+		out[0] = api.Check{Name: "DPM", Detail: c.sick}
+	}
+	return out
 }
 
 func (c *cloud) Ready(context.Context) []api.Check {

@@ -3,11 +3,13 @@ package portal
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/portal/store"
+	"github.com/dpesim/dpesim/sim"
 )
 
 func (p *Portal) healthRoutes(r *router) {
@@ -39,4 +41,30 @@ func (p *Portal) readiness(ctx context.Context) api.Readiness {
 		r.Ready = r.Ready && c.OK
 	}
 	return r
+}
+
+// healthTime bounds how long a page waits for an environment's services to answer, in the machine's time.
+const healthTime = time.Second
+
+// getEnvironmentHealth handles GET /environments/{env}/health.
+func (p *Portal) getEnvironmentHealth(c echo.Context) error {
+	out, err := p.health(c.Request().Context(), environmentOf(c))
+	if err != nil {
+		return err
+	}
+	return ok(c, out)
+}
+
+// health tells how an environment's services are; an environment that is not ready has none.
+func (p *Portal) health(ctx context.Context, env sim.EnvironmentID) ([]api.Check, error) {
+	e, err := p.store.Environment(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	if e.Phase != api.PhaseReady {
+		return []api.Check{}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthTime)
+	defer cancel()
+	return notNil(p.opts.Cloud.Health(ctx, env)), nil
 }

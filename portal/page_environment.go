@@ -128,6 +128,13 @@ func (p *Portal) showServices(c echo.Context) error {
 	if view.EngineList, err = p.engineViews(ctx, e.ID, e.Release); err != nil {
 		return err
 	}
+	health, err := p.health(ctx, e.ID)
+	if err != nil {
+		return err
+	}
+	for _, x := range health {
+		view.Health = append(view.Health, ui.Health{Name: x.Name, OK: x.OK, Detail: x.Detail})
+	}
 	return page(c, http.StatusOK)(ui.Services(view))
 }
 

@@ -47,6 +47,8 @@ type Cloud interface {
 	OpenObject(ctx context.Context, env sim.EnvironmentID, bucket, key string) (api.StoredObject, io.ReadSeekCloser, error)
 	// Residue lists what installations have left on every side, without secrets.
 	Residue(ctx context.Context, f residue.Filter) ([]residue.Entry, error)
+	// Health tells how the environment's own services are: whether each answers where engines connect to it.
+	Health(ctx context.Context, env sim.EnvironmentID) []api.Check
 	// Ready tells how each part of the simulator is.
 	Ready(ctx context.Context) []api.Check
 }

@@ -92,6 +92,7 @@ type ServicesPage struct {
 	Frame
 	DPM, ObjectStorage, Registry string // addresses; empty: not there yet
 	AccessKey                    string // of the operator's object storage credential
+	Health                       []Health
 	EngineList
 }
 
@@ -100,6 +101,13 @@ type EngineList struct {
 	Engines            []Engine // not all, if there are many
 	Connected          int      // how many there are
 	EnginesUnavailable string   // why they are not known; empty: they are
+}
+
+// Health is whether a service of an environment answers.
+type Health struct {
+	Name   string
+	OK     bool
+	Detail string // what is wrong
 }
 
 // Engine is a replica that is connected to DPM.

@@ -304,6 +304,11 @@ func (c *Client) RotateRegistryToken(ctx context.Context, env sim.EnvironmentID,
 	return sim.Secret(strings.TrimSpace(string(b))), err
 }
 
+// Health tells whether an environment's services answer; none while it is not ready.
+func (c *Client) Health(ctx context.Context, env sim.EnvironmentID) ([]Check, error) {
+	return get[[]Check](ctx, c, call{method: http.MethodGet, path: environmentPath(env, "health")})
+}
+
 // Engines lists the replicas that are connected to an environment's DPM now.
 func (c *Client) Engines(ctx context.Context, env sim.EnvironmentID) ([]Engine, error) {
 	return get[[]Engine](ctx, c, call{method: http.MethodGet, path: environmentPath(env, "engines")})

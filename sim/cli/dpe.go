@@ -169,6 +169,9 @@ func newDPEGetCommand(a *app) *cobra.Command {
 			if d.Status.Detail != "" {
 				row(w, "Detail", d.Status.Detail)
 			}
+			if since := d.Status.DisconnectedSince; since != nil {
+				row(w, "Disconnected", "since "+since.Format(time.RFC3339))
+			}
 			if x := d.Status.LastFailure; x != nil {
 				row(w, "Last failure", x.Sentence+", "+x.Time.Format(time.RFC3339))
 			}
@@ -342,7 +345,7 @@ func newDPERemoveCommand(a *app) *cobra.Command {
 		if err := c.RemoveDPE(ctx, env, label, revision); err != nil {
 			return err
 		}
-		fmt.Fprintf(a.Stdout, "removed %s from the portal; its release in the cluster is still there: 'helm uninstall %s'\n", label, label)
+		fmt.Fprintf(a.Stdout, "removed %s from the portal; its release in the cluster is still there: 'helm uninstall %s --namespace dpe'\n", label, label)
 		return nil
 	})
 	return cmd

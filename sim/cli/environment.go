@@ -18,7 +18,7 @@ func newEnvironmentCommand(a *app) *cobra.Command {
 		Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newEnvironmentCreateCommand(a), newEnvironmentListCommand(a), newEnvironmentGetCommand(a),
-		newEnvironmentUpgradeCommand(a), newEnvironmentOwnerCommand(a), newEnvironmentEnginesCommand(a), newEnvironmentCACommand(a), newEnvironmentCredentialsCommand(a), newEnvironmentDeleteCommand(a))
+		newEnvironmentUpgradeCommand(a), newEnvironmentOwnerCommand(a), newEnvironmentHealthCommand(a), newEnvironmentEnginesCommand(a), newEnvironmentCACommand(a), newEnvironmentCredentialsCommand(a), newEnvironmentDeleteCommand(a))
 	return cmd
 }
 
@@ -93,11 +93,13 @@ func newEnvironmentGetCommand(a *app) *cobra.Command {
 		return output.print(a.Stdout, env, func(w *tabwriter.Writer) {
 			row(w, "Environment", env.ID)
 			row(w, "Name", env.Name)
+			row(w, "Organisation", env.Organisation)
 			row(w, "Owner", env.Owner)
 			row(w, "Phase", env.Phase)
 			row(w, "Revision", env.Revision)
 			row(w, "Release", env.Release)
 			row(w, "Tier", env.Tier)
+			row(w, "Offering", env.Offering)
 			row(w, "Cloud", env.Cloud+"/"+env.Region)
 			row(w, "DPM", env.Endpoints.DPM)
 			row(w, "Object storage", env.Endpoints.ObjectStorage)
@@ -166,6 +168,7 @@ func newEnvironmentOwnerCommand(a *app) *cobra.Command {
 
 func previewTable(x api.UpgradePreview) func(*tabwriter.Writer) {
 	return func(w *tabwriter.Writer) {
+		fmt.Fprintf(w, "from %s to %s, which works with engines of %s and newer; %d Ataccama-managed replicas are upgraded with it\n", x.From, x.To, x.Oldest, x.Managed)
 		row(w, "LABEL", "RUNNING", "BECOMES", "NEW, GONE AND RENAMED VALUES")
 		for _, d := range x.DPEs {
 			becomes, keys := "-", []string{}
@@ -185,6 +188,28 @@ func previewTable(x api.UpgradePreview) func(*tabwriter.Writer) {
 			row(w, d.Label, d.Running, becomes, strings.Join(keys, ", "))
 		}
 	}
+}
+
+func newEnvironmentHealthCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "health ENVIRONMENT", Short: "Tell whether an environment's services answer", Args: exactArgs(1)}
+	output := outputFlag(cmd)
+	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
+		checks, err := c.Health(ctx, sim.EnvironmentID(args[0]))
+		if err != nil {
+			return err
+		}
+		return output.print(a.Stdout, checks, func(w *tabwriter.Writer) {
+			row(w, "SERVICE", "HEALTH", "WHAT IS WRONG")
+			for _, x := range checks {
+				health := "healthy"
+				if !x.OK {
+					health = "does not answer"
+				}
+				row(w, x.Name, health, x.Detail)
+			}
+		})
+	})
+	return cmd
 }
 
 func newEnvironmentEnginesCommand(a *app) *cobra.Command {

@@ -29,8 +29,11 @@ func TestOwnerAndRevisionFromTheCommandLine(t *testing.T) {
 	w.fails(1, stale, "environment", "upgrade", "acme", "15.3.0", "--revision", revision)
 	w.fails(1, stale, "environment", "delete", "acme", "--yes", "--revision", revision)
 	w.fails(1, stale, "managed", "scale", "acme", "1", "--revision", revision)
+	if got := w.ok("environment", "health", "acme"); !strings.Contains(got, "DPM             healthy") || !strings.Contains(got, "Object storage  healthy") {
+		t.Errorf("health: %s", got)
+	}
 	w.ok("dpe", "add", "acme", "Finance")
-	if got := w.ok("environment", "upgrade", "acme", "15.3.0", "--preview"); !strings.Contains(got, "dpm.url -> dpm.endpoint, objectStorage.region new") {
+	if got := w.ok("environment", "upgrade", "acme", "15.3.0", "--preview"); !strings.Contains(got, "dpm.url -> dpm.endpoint, objectStorage.region new") || !strings.Contains(got, "from 15.1.0 to 15.3.0, which works with engines of 15.1.0 and newer; 0 Ataccama-managed") {
 		t.Errorf("preview: %s", got)
 	}
 }

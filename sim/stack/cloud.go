@@ -142,6 +142,14 @@ func moment(t time.Time) *time.Time {
 	return &t
 }
 
+// Health tells how the services of an environment are, by a TLS handshake through the edge, from inside the cloud.
+func (c cloud) Health(ctx context.Context, env sim.EnvironmentID) []api.Check {
+	return []api.Check{
+		check("DPM", c.shakeHands(ctx, c.hostOf(serviceDPM, env))),
+		check("Object storage", c.shakeHands(ctx, c.hostOf(serviceStorage, env))),
+	}
+}
+
 // Ready tells how each part is: what is behind the edge by a TLS handshake through it, from inside the cloud.
 func (c cloud) Ready(ctx context.Context) []api.Check {
 	out := []api.Check{
