@@ -67,6 +67,8 @@ func happened(e sim.Event) string {
 	switch e.What {
 	case dpeStatusChanged:
 		out = append(out, d["message"], d["replicas"], d["failure"])
+	case environmentStep:
+		out = append(out, d["step"], d["state"])
 	case environmentUpgraded:
 		out = append(out, "from "+d["from"]+" to "+d["to"])
 	case commandsStarted:
