@@ -185,6 +185,9 @@ func TestControlRoomActsByForms(t *testing.T) {
 	if d := cmp.Diff(want, s.simulator.acts); d != "" {
 		t.Error(d)
 	}
+	if last := must(s.Audit(t.Context(), api.AuditFilter{Limit: 1}))(t)[0]; last.Action != "cluster operated" || last.Detail["command"] != "dpesim node start n1" || last.User != "tess" {
+		t.Errorf("the audit log tells %+v", last)
+	}
 	s.simulator.fail = sim.Errorf(sim.NotFound, `pods "gone" not found`)
 	for path, c := range map[string]struct {
 		form  url.Values

@@ -14,9 +14,10 @@ import (
 
 // What the control room tells on the bus.
 const (
-	clockMoved    = "clock moved"
-	faultArmed    = "fault armed"
-	faultDisarmed = "fault disarmed"
+	clockMoved      = "clock moved"
+	faultArmed      = "fault armed"
+	faultDisarmed   = "fault disarmed"
+	clusterOperated = "cluster operated"
 )
 
 // Time tells how the clock stands.

@@ -173,12 +173,20 @@ type Act struct {
 	Replicas          string // as typed
 }
 
-// Do does a.
+// Do does a, and tells of it.
 func (r *Room) Do(ctx context.Context, a Act) error {
 	k, err := r.Simulator.Cluster()
 	if err != nil {
 		return err
 	}
+	if err := a.do(ctx, k); err != nil {
+		return err
+	}
+	return r.Product.Tell(ctx, sim.Event{What: clusterOperated, Detail: map[string]string{"command": a.Command()}})
+}
+
+// do does a in k.
+func (a Act) do(ctx context.Context, k Cluster) error {
 	switch a.Name {
 	case actScale:
 		n, err := strconv.Atoi(a.Replicas)
