@@ -147,6 +147,12 @@ func TestTwoAdminsAtTheSamePages(t *testing.T) {
 				t.Errorf("what was typed is lost: no %s in %s", c.kept, got.body)
 			}
 			checkPage(t, got.body)
+			if c.form.Has("confirm") {
+				wrong := s.form(t, ada, at+c.to, url.Values{"confirm": {"no"}})
+				if wrong.code != http.StatusBadRequest || strings.Contains(wrong.body, `value="no"`) {
+					t.Errorf("a wrong word is kept: %d %s", wrong.code, wrong.body)
+				}
+			}
 			c.form.Set("revision", revisionOn(t, got.body))
 			if got = s.form(t, ada, at+c.to, c.form); got.code != http.StatusSeeOther {
 				t.Errorf("sent once more: %d %s", got.code, got.body)

@@ -315,7 +315,7 @@ func (p *Portal) confirmRemove(c echo.Context, wrong error) error {
 	}
 	direct := installation(api.VariantDirect, d, api.Endpoints{})
 	return page(c, code)(ui.Remove(ui.RemovePage{
-		Frame: f, Label: string(d.Label), Name: d.Name, Replicas: d.Replicas, Revision: d.Revision, Confirm: c.FormValue("confirm"), Uninstall: direct.Uninstall[0].Command,
+		Frame: f, Label: string(d.Label), Name: d.Name, Replicas: d.Replicas, Revision: d.Revision, Confirm: confirmed(c, string(d.Label)), Uninstall: direct.Uninstall[0].Command,
 		Run: run, RunUninstall: p.runHere(d, f, direct, api.TaskUninstall, "remove", "The command above"),
 	}))
 }

@@ -245,7 +245,7 @@ func (p *Portal) confirmDelete(c echo.Context, wrong error) error {
 	if err != nil {
 		return err
 	}
-	return page(c, code)(ui.Delete(ui.DeletePage{Frame: f, Revision: e.Revision, Confirm: c.FormValue("confirm")}))
+	return page(c, code)(ui.Delete(ui.DeletePage{Frame: f, Revision: e.Revision, Confirm: confirmed(c, string(e.ID))}))
 }
 
 // formRevision reads the revision that a form was made of; 0: the form has none.
@@ -259,6 +259,14 @@ func formRevision(c echo.Context) (int64, error) {
 		return 0, sim.Errorf(sim.Invalid, "the form's revision is not a number").WithHelp("open the page again")
 	}
 	return n, nil
+}
+
+// confirmed gives the word that was typed to confirm, if it was the right one: a wrong one is typed anew.
+func confirmed(c echo.Context, word string) string {
+	if c.FormValue("confirm") != word {
+		return ""
+	}
+	return word
 }
 
 func notConfirmed(word string) error {

@@ -295,7 +295,7 @@ type RemovePage struct {
 	Label, Name string
 	Replicas    int
 	Revision    int64
-	Confirm     string // as it was typed
+	Confirm     string // the label, if it was typed already
 	Uninstall   string // the command for the cluster
 
 	Run          *Run // nil: none yet
@@ -309,7 +309,7 @@ func Remove(p RemovePage) ([]byte, error) { return render("remove", "layout", p)
 type DeletePage struct {
 	Frame
 	Revision int64  // of the environment
-	Confirm  string // as it was typed
+	Confirm  string // the environment's id, if it was typed already
 }
 
 // Delete renders the confirmation of an environment's deletion.
