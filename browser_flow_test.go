@@ -212,10 +212,9 @@ func (c scene) allowlist(p *tab) {
 // managed scales the engines in the cloud, which share the licence.
 func (c scene) managed(p *tab) {
 	c.t.Helper()
-	const of = "form[action$='/managed'] input"
 	scale := func(n string) {
 		p.visit("/environments/story/settings")
-		p.do("type "+n, chromedp.SetValue(chromedp.CSS(of), n), loaded(chromedp.Submit(chromedp.CSS(of))))
+		p.scaleManaged(n)
 	}
 	scale("8")
 	p.sees("the licence allows 10", "ledger 3")
@@ -317,6 +316,13 @@ func (c scene) tokens() {
 	ada := c.as("ada")
 	ada.visit("/audit")
 	ada.sees("token added", "token removed")
+}
+
+// scaleManaged sends the form of the Settings tab that scales the Ataccama-managed DPEs.
+func (p *tab) scaleManaged(replicas string) {
+	p.t.Helper()
+	const of = chromedp.CSS("form[action$='/managed'] input[name=replicas]")
+	p.do("scale to "+replicas, chromedp.SetValue(of, replicas), loaded(chromedp.Submit(of)))
 }
 
 // stays does something during which the page is never loaded again.

@@ -51,7 +51,7 @@ func (c scene) twoAtOnce() {
 	otto.click("snowflake")
 	otto.follow("Continue")
 	otto.at("/environments/shared/dpes/ledger/edit")
-	otto.sees("DPE ledger was changed meanwhile: its revision is 3, not 2")
+	otto.sees("DPE ledger was changed meanwhile, its revision is 3, not 2: dpe edited (ledger) by Ada Admin")
 	if got := otto.value("Replicas"); got != "4" {
 		c.t.Errorf("the replicas that were typed have become %s", got)
 	}
@@ -65,6 +65,17 @@ func (c scene) twoAtOnce() {
 	otto.sees("helm upgrade --install ledger")
 	if got, err := c.s.API.DPE(c.t.Context(), d.Environment, d.Label); err != nil || got.Replicas != 4 {
 		c.t.Errorf("the second one's change: %+v, %v", got.Replicas, err)
+	}
+
+	// The same of the environment itself.
+	ada.visit(settings)
+	otto.visit(settings)
+	ada.scaleManaged("1")
+	ada.sees("5 of 10 replicas")
+	otto.scaleManaged("2")
+	otto.sees("changed meanwhile", "by Ada Admin")
+	if got := read[string](otto, `document.querySelector("form[action$='/managed'] input[name=replicas]").value`); got != "2" {
+		c.t.Errorf("the replicas that were typed have become %s", got)
 	}
 	c.others(settings)
 }

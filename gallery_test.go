@@ -142,10 +142,16 @@ func furnish(t *testing.T, s *simtest.Sim) []string {
 	if _, err := s.API.ScaleManaged(ctx, env.ID, 1, 0); err != nil {
 		t.Fatal(err)
 	}
-	e, d := "/environments/acme-production", "/environments/acme-production/dpes/finance-warehouse"
+	return append(pagesOf(string(env.ID), "finance-warehouse"), "/environments/acme-production/dpes/hr/installation", "/environments/acme-production/dpes/hr/edit")
+}
+
+// pagesOf lists the pages that a simulator has about an environment and a DPE of it, and about none.
+func pagesOf(env, label string) []string {
+	e := "/environments/" + env
+	d := e + "/dpes/" + label
 	return []string{
 		"/environments", "/environments/new", "/audit", "/account", e + "/overview", e + "/services", e + "/dpm", e + "/storage", e + "/storage/sample-data", e + "/settings", e + "/jobs", e + "/delete", e + "/dpes/new", e + "/allowlist", e + "/compliance", e + "/upgrade",
-		d + "/installation", e + "/dpes/hr/installation", d + "/upgrade", e + "/dpes/hr/edit", d + "/remove",
-		"/room", "/room/cluster", "/room/timeline", "/room/controls", "/room/why?subject=dpe/finance-warehouse", "/nothing",
+		d + "/installation", d + "/upgrade", d + "/edit", d + "/remove",
+		"/room", "/room/cluster", "/room/timeline", "/room/controls", "/room/why?subject=dpe/" + label, "/nothing",
 	}
 }

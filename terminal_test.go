@@ -22,14 +22,14 @@ type terminal struct {
 	environ   []string
 }
 
-func newTerminal(t testing.TB, s *simtest.Sim) *terminal {
-	t.Helper()
-	dir := t.TempDir()
+func newTerminal(tb testing.TB, s *simtest.Sim) *terminal {
+	tb.Helper()
+	dir := tb.TempDir()
 	endpoints := filepath.Join(dir, "endpoints.json")
 	if err := s.Endpoints().WriteFile(endpoints); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return &terminal{t: t, s: s, dir: dir, endpoints: endpoints, environ: append(os.Environ(), "DPESIM_ENDPOINTS="+endpoints, "HOME="+dir)}
+	return &terminal{t: tb, s: s, dir: dir, endpoints: endpoints, environ: append(os.Environ(), "DPESIM_ENDPOINTS="+endpoints, "HOME="+dir)}
 }
 
 // run does a command of dpesim's and gives what it prints.

@@ -84,7 +84,7 @@ func TestNoHostButThePortalsIsAnswered(t *testing.T) {
 		"none":      "GET /environments HTTP/1.1\r\n\r\n",
 		"userinfo":  "GET /environments HTTP/1.1\r\nHost: " + own + "@evil.example\r\n\r\n",
 	} {
-		c := must(net.Dial("tcp", own))(t) //nolint:noctx // a few bytes on loopback
+		c := must(net.Dial("tcp", own))(t)
 		_ = must(io.WriteString(c, head))(t)
 		b := make([]byte, 64)
 		n := must(c.Read(b))(t)
