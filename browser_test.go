@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,7 +85,7 @@ func (b *browser) open(t *testing.T, s *simtest.Sim) *tab {
 		<-listened
 		<-listened
 	})
-	p.do("open a tab", call(emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}), chromedp.EmulateViewport(1280, 900))
+	p.do("open a tab", call(emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}), p.theme("light"), chromedp.EmulateViewport(1280, 900))
 	return p
 }
 
@@ -147,7 +148,7 @@ func await[T comparable](p *tab, what, expression string) T {
 		return v
 	}
 	for {
-		v, err := chromedp.Run(ctx, chromedp.Poll[T](expression, chromedp.WithPollingTimeout(patience)))
+		v, err := chromedp.Run(ctx, chromedp.Poll[T](expression, chromedp.WithPollingTimeout(patience), chromedp.WithPollingInterval(40*time.Millisecond)))
 		if err == nil {
 			return v
 		}
@@ -158,9 +159,9 @@ func await[T comparable](p *tab, what, expression string) T {
 	}
 }
 
-// says tells whether the page shows a text, as an expression.
+// says tells whether the page shows a text, in whatever case, as an expression.
 func says(text string) string {
-	return fmt.Sprintf(`!!document.body && document.body.innerText.replace(/\s+/g, " ").includes(%s)`, quote(text))
+	return fmt.Sprintf(`!!document.body && document.body.innerText.replace(/\s+/g, " ").toLowerCase().includes(%s)`, quote(strings.ToLower(text)))
 }
 
 // sees waits until the page shows all of these.

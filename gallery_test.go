@@ -32,9 +32,16 @@ type violation struct {
 	} `json:"nodes"`
 }
 
-// inspect runs axe-core on the page that is shown. What it gives is cut to what is reported.
-const inspect = `axe.run({resultTypes: ["violations"]}).then(r => r.violations.map(v => ({
+// inspect runs axe-core on the page that is shown, as the options say. What it gives is cut to what is reported.
+const inspect = `axe.run(%s).then(r => r.violations.map(v => ({
 	id: v.id, help: v.help, nodes: v.nodes.map(n => ({html: n.html, failureSummary: n.failureSummary}))})))`
+
+// What axe-core looks for. A theme changes nothing but colours, and a window's width everything but those.
+const (
+	everything  = `{resultTypes: ["violations"]}`
+	colours     = `{resultTypes: ["violations"], runOnly: ["color-contrast", "link-in-text-block"]}`
+	butContrast = `{resultTypes: ["violations"], rules: {"color-contrast": {enabled: false}}}`
+)
 
 // TestGallery opens every page in light and dark, wide and at 360 px, has axe-core look at it, and keeps a picture of it
 // (go test -artifacts). No page may be wider than its window.
@@ -53,19 +60,22 @@ func TestGallery(t *testing.T) {
 	}
 }
 
-// shoot looks at the page that is shown in every theme and width. axe-core sees what no theme changes at 360 px once.
+// shoot looks at the page that is shown in every theme and width.
 func (p *tab) shoot(name string) {
 	p.t.Helper()
 	p.do("bring axe-core", does(chromedp.Evaluate[chromedp.Void](axe)))
 	for _, width := range []int64{1280, 360} {
-		for _, theme := range []string{"light", "dark"} {
+		for theme, rules := range map[string]string{"light": everything, "dark": colours} {
+			if width == 360 {
+				rules = map[string]string{"light": butContrast}[theme]
+			}
 			is := fmt.Sprintf("%s-%s-%d", name, theme, width)
 			p.do("look at "+is, chromedp.EmulateViewport(width, 800), p.theme(theme))
 			if over := read[int](p, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
 				p.t.Errorf("%s is %d px wider than its window", is, over)
 			}
-			if width == 1280 || theme == "light" {
-				p.inspect(is)
+			if rules != "" {
+				p.inspect(is, rules)
 			}
 			if keepsPictures() {
 				p.picture(filepath.Join(p.t.ArtifactDir(), is+".png"))
@@ -88,9 +98,9 @@ func (p *tab) theme(theme string) chromedp.Action[chromedp.Void] {
 }
 
 // inspect has axe-core look at the page that is shown.
-func (p *tab) inspect(is string) {
+func (p *tab) inspect(is, rules string) {
 	p.t.Helper()
-	for _, v := range read[[]violation](p, inspect) {
+	for _, v := range read[[]violation](p, fmt.Sprintf(inspect, rules)) {
 		p.t.Errorf("%s: %s (%s)", is, v.Help, v.ID)
 		for _, n := range v.Nodes[:min(len(v.Nodes), 3)] {
 			p.t.Logf("  %s\n  %s", n.HTML, n.Summary)
