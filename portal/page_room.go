@@ -69,7 +69,7 @@ func (p *Portal) clusterPage(c echo.Context, wrong error) error {
 	if err != nil {
 		return err
 	}
-	filter := room.PodFilter{Status: c.QueryParam("status"), Text: c.QueryParam("text")}
+	filter := room.PodFilter{Status: c.QueryParam("status"), Text: c.QueryParam("text"), Warnings: c.QueryParam("warnings") != ""}
 	if s := c.QueryParam("page"); s != "" {
 		if err := whole(s, &filter.Page); err != nil {
 			return err

@@ -22,7 +22,7 @@ const layoutFile = "page/layout.html"
 
 // templates parses the pages once, at first use: command lines that show no page do not pay for it.
 var templates = sync.OnceValues(func() (map[string]*template.Template, error) {
-	layout, err := template.New("").Funcs(template.FuncMap{"stamp": stamp, "address": address, "asset": assetLink, "soft": soft}).ParseFS(pageFiles, layoutFile)
+	layout, err := template.New("").Funcs(template.FuncMap{"stamp": stamp, "address": address, "asset": assetLink, "soft": soft, "arrows": arrows}).ParseFS(pageFiles, layoutFile)
 	if err != nil {
 		return nil, fmt.Errorf("parse layout: %w", err)
 	}
@@ -58,6 +58,9 @@ func soft(separator, s string) template.HTML {
 	s = template.HTMLEscapeString(s)
 	return template.HTML(strings.ReplaceAll(s, separator, separator+"<wbr>")) //nolint:gosec // escaped, and fixed text
 }
+
+// arrows are the states of wires in the picture of the perimeter, each of which has an arrow of its own.
+func arrows() []string { return []string{"idle", "active", "bad"} }
 
 // Words writes names with values: what an event or an entry of the audit log holds.
 func Words(detail map[string]string) string {

@@ -8,8 +8,9 @@ import "time"
 type PerimeterPage struct {
 	Frame
 	Picture     Picture
-	Connections []Wire // those that were used last
-	Open        int    // connections in all
+	Narrow      Picture // the same for a narrow screen: the cloud above, the customer below
+	Connections []Wire  // those that were used last
+	Open        int     // connections in all
 	Ticker      []Event
 	Endpoints   []Endpoint
 }
@@ -17,7 +18,8 @@ type PerimeterPage struct {
 // Picture is the cloud on the left, the customer on the right and what runs between them, in a grid of SVG units.
 type Picture struct {
 	Width, Height int
-	Wall          int // x of the line between the two
+	Wall          int // x of the line between the two; 0: it lies
+	WallY         int // y of it, if it lies
 	Boxes         []Box
 	Wires         []PictureWire
 	Refused       []Refused
@@ -86,6 +88,8 @@ type ClusterPage struct {
 	Nodes       []ClusterNode
 	Deployments []ClusterDeployment
 	Events      []ClusterEvent
+	Warnings    bool   // they alone are shown
+	OtherEvents string // path of this page with all, or with warnings alone
 
 	Text, Status    string     // that pods are filtered by
 	Counts          []PodCount // of those with the text, by status

@@ -23,6 +23,8 @@ type PodFilter struct {
 	Status string // empty: all
 	Text   string // that stands in namespace, name, node or image, whatever the case of its letters
 	Page   int    // from 1
+
+	Warnings bool // of the events, those alone
 }
 
 // Cluster shows the customer's cluster. It returns Unavailable while there is none.
@@ -57,14 +59,21 @@ func (r *Room) Cluster(ctx context.Context, f PodFilter) (ui.ClusterPage, error)
 			Scale: button(Act{Name: actScale, Namespace: d.Namespace, Object: d.Name}),
 		})
 	}
-	view.Events = eventViews(is.Events)
+	view.Events = eventViews(is.Events, f.Warnings)
 	choosePods(&view, is.Pods, f)
 	return view, nil
 }
 
-func eventViews(all []api.ClusterEvent) []ui.ClusterEvent {
+// shownEvents bounds how many events the page shows.
+const shownEvents = 15
+
+// eventViews gives the last events, or the last warnings.
+func eventViews(all []api.ClusterEvent, warnings bool) []ui.ClusterEvent {
 	var out []ui.ClusterEvent
 	for _, e := range all {
+		if warnings && !e.Warning || len(out) == shownEvents {
+			continue
+		}
 		v := ui.ClusterEvent{Time: e.Time, Warning: e.Warning, Reason: e.Reason, Object: e.Object, Message: e.Message, Count: e.Count}
 		if strings.HasPrefix(e.Object, "pod/") || strings.HasPrefix(e.Object, "node/") {
 			v.Why = e.Object
@@ -105,7 +114,10 @@ func choosePods(view *ui.ClusterPage, all []api.ClusterPod, f PodFilter) {
 	view.Total, view.Matching, view.From, view.To = len(all), len(chosen), from+1, to
 	at := f
 	at.Page = page
-	view.Self = clusterPath(at)
+	view.Self, view.Warnings = clusterPath(at), f.Warnings
+	other := at
+	other.Warnings = !f.Warnings
+	view.OtherEvents = clusterPath(other) + "#events"
 	if f.Status != "" || f.Text != "" {
 		view.All = clusterPath(PodFilter{})
 	}
@@ -135,6 +147,9 @@ func clusterPath(f PodFilter) string {
 	}
 	if f.Page > 1 {
 		q.Set("page", strconv.Itoa(f.Page))
+	}
+	if f.Warnings {
+		q.Set("warnings", "true")
 	}
 	return (&url.URL{Path: "/room/cluster", RawQuery: q.Encode()}).String()
 }

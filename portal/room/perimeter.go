@@ -51,7 +51,7 @@ func (r *Room) Perimeter(ctx context.Context) (ui.PerimeterPage, error) {
 		}
 		facts.Environments = append(facts.Environments, picture.Environment{Environment: e, Engines: engines})
 	}
-	view.Picture = picture.Draw(facts)
+	view.Picture, view.Narrow = picture.Draw(facts), picture.DrawNarrow(facts)
 	view.Open, view.Connections = len(facts.Connections), wires(facts, who)
 	view.Ticker = ticker(facts.Events)
 	for i, a := range r.Simulator.Addresses() {

@@ -14,7 +14,7 @@ import (
 )
 
 // timelinePage is how many events one page of the timeline shows.
-const timelinePage = 100
+const timelinePage = 50
 
 // eventView is an event as people read it.
 func eventView(e sim.Event) ui.Event {

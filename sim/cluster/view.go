@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -73,8 +74,8 @@ func (v *View) serve(ctx context.Context) error {
 	return nil
 }
 
-// maxViewEvents bounds how many events a view shows.
-const maxViewEvents = 40
+// maxViewEvents bounds how many events a view shows: so many warnings, and so many of the others.
+const maxViewEvents = 15
 
 // Read gives what the cluster looks like, in the words that kubectl prints. It waits until all has been read once, or for
 // ctx's end.
@@ -169,16 +170,27 @@ func deploymentViews(all []*appsv1.Deployment) []portal.ClusterDeployment {
 // eventViews gives the last events, newest first.
 func eventViews(all []*corev1.Event) []portal.ClusterEvent {
 	slices.SortFunc(all, func(a, b *corev1.Event) int {
-		return cmp.Or(lastTime(b).Compare(lastTime(a)), cmp.Compare(a.InvolvedObject.Name, b.InvolvedObject.Name), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(lastTime(b).Compare(lastTime(a)), cmp.Compare(version(b), version(a))) // times are whole seconds
 	})
 	var out []portal.ClusterEvent
-	for _, e := range all[:min(len(all), maxViewEvents)] {
+	shown := map[bool]int{}
+	for _, e := range all {
+		warning := e.Type == corev1.EventTypeWarning
+		if shown[warning]++; shown[warning] > maxViewEvents {
+			continue
+		}
 		out = append(out, portal.ClusterEvent{
-			Time: lastTime(e), Warning: e.Type == corev1.EventTypeWarning, Reason: e.Reason, Namespace: e.InvolvedObject.Namespace,
+			Time: lastTime(e), Warning: warning, Reason: e.Reason, Namespace: e.InvolvedObject.Namespace,
 			Object: strings.ToLower(e.InvolvedObject.Kind) + "/" + e.InvolvedObject.Name, Message: e.Message, Count: max(1, int(e.Count)),
 		})
 	}
 	return out
+}
+
+// version orders what was written within a second.
+func version(e *corev1.Event) uint64 {
+	n, _ := strconv.ParseUint(e.ResourceVersion, 10, 64) // the API server is ours: it is a number
+	return n
 }
 
 // lastTime is when an event happened last.

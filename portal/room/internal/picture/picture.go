@@ -59,13 +59,36 @@ const maxRefused = 4
 
 // drawing is a picture in the making.
 type drawing struct {
-	f Facts
-	p ui.Picture
-	y int
+	f     Facts
+	p     ui.Picture
+	y     int
+	wires []wire
 }
 
-// Draw makes the picture.
+// wire is a line between two boxes, from the customer's side to the cloud's.
+type wire struct {
+	from, to     ui.Box
+	state, title string
+}
+
+// Draw makes the picture: the cloud left, the customer right.
 func Draw(f Facts) ui.Picture {
+	d := draw(f)
+	for _, w := range d.wires {
+		x1, y1, x2, y2 := w.from.X, middle(w.from), w.to.X+w.to.W, middle(w.to)
+		d.p.Wires = append(d.p.Wires, ui.PictureWire{Path: curve(x1, y1, wall, x2, y2), State: w.state, Title: w.title})
+	}
+	return d.p
+}
+
+// curve is a path from one point to another that bends towards x.
+func curve(x1, y1, x, x2, y2 int) string {
+	return fmt.Sprintf("M%d %dC%d %d %d %d %d %d", x1, y1, x, y1, x, y2, x2, y2)
+}
+
+func middle(b ui.Box) int { return b.Y + b.H/2 }
+
+func draw(f Facts) *drawing {
 	d := &drawing{f: f, p: ui.Picture{Width: width, Wall: wall}, y: margin}
 	d.shared()
 	for _, e := range f.Environments {
@@ -78,7 +101,7 @@ func Draw(f Facts) ui.Picture {
 	d.refused()
 	d.p.Height = d.y + margin
 	d.p.Text = d.text()
-	return d.p
+	return d
 }
 
 // box draws b. What is broken there stands in place of its text.
@@ -259,11 +282,7 @@ func (d *drawing) passed(env sim.EnvironmentID, x api.Engine, stream api.Connect
 }
 
 func (d *drawing) wireState(from, to ui.Box, state, title string) {
-	x1, y1, x2, y2 := from.X, from.Y+from.H/2, to.X+to.W, to.Y+to.H/2
-	d.p.Wires = append(d.p.Wires, ui.PictureWire{
-		Path:  fmt.Sprintf("M%d %dC%d %d %d %d %d %d", x1, y1, wall, y1, wall, y2, x2, y2),
-		State: state, Title: title,
-	})
+	d.wires = append(d.wires, wire{from, to, state, title})
 }
 
 // fault names what is broken on purpose at points that begin with prefix, for that environment and DPE.

@@ -22,21 +22,28 @@ func environment(engines int) picture.Environment {
 	return e
 }
 
+func inPlace(t *testing.T, engines int, p ui.Picture) {
+	t.Helper()
+	for i, a := range p.Boxes {
+		if a.X < 0 || a.Y < 0 || a.X+a.W > p.Width || a.Y+a.H > p.Height || p.WallY > a.Y && p.WallY < a.Y+a.H {
+			t.Errorf("%d engines: %+v is outside of %d x %d, or on the wall", engines, a, p.Width, p.Height)
+		}
+		for _, b := range p.Boxes[:i] {
+			frame := a.Kind == "frame" || b.Kind == "frame"
+			if (a.Kind == b.Kind || !frame) && a.X < b.X+b.W && b.X < a.X+a.W && a.Y < b.Y+b.H && b.Y < a.Y+a.H {
+				t.Errorf("%d engines: %+v lies over %+v", engines, a, b)
+			}
+		}
+	}
+}
+
 // Whatever the facts: nothing lies outside the picture, and no two boxes of a kind overlap.
 func TestEverythingHasItsPlace(t *testing.T) {
 	t.Parallel()
 	for _, engines := range []int{0, 1, 2, 24, 25, 300} {
-		p := picture.Draw(picture.Facts{Now: now, Environments: []picture.Environment{environment(engines), environment(1)}})
-		for i, a := range p.Boxes {
-			if a.X < 0 || a.Y < 0 || a.X+a.W > p.Width || a.Y+a.H > p.Height {
-				t.Errorf("%d engines: %+v is outside of %d x %d", engines, a, p.Width, p.Height)
-			}
-			for _, b := range p.Boxes[:i] {
-				frame := a.Kind == "frame" || b.Kind == "frame"
-				if (a.Kind == b.Kind || !frame) && a.X < b.X+b.W && b.X < a.X+a.W && a.Y < b.Y+b.H && b.Y < a.Y+a.H {
-					t.Errorf("%d engines: %+v lies over %+v", engines, a, b)
-				}
-			}
+		f := picture.Facts{Now: now, Environments: []picture.Environment{environment(engines), environment(1)}}
+		for _, p := range []ui.Picture{picture.Draw(f), picture.DrawNarrow(f)} {
+			inPlace(t, engines, p)
 		}
 	}
 	if p := picture.Draw(picture.Facts{Now: now}); !strings.Contains(fmt.Sprint(p.Boxes), "No environment yet") {
