@@ -151,6 +151,9 @@ func (sh *shell) rewrite(ctx context.Context, args []string) ([]string, error) {
 		return []string{"eval", fmt.Sprintf("( %s=%d; %s ) && :", bound, end.UnixNano(), command)}, nil
 	}
 	t := &trial{word: word, command: command, limit: limit, began: now, deadline: now.Add(limit)}
+	if sh.brief.Load() {
+		t.deadline = now
+	}
 	t.events = sh.o.Bus.Subscribe(sh.o.Bus.Last())
 	id := sh.addTrial(t)
 	loop := "until"

@@ -24,6 +24,7 @@ type Options struct {
 	Verbs map[string]verb.Verb // the words of the shell, besides its own
 	Env   map[string]string    // the environment; beyond it only what a program needs to start is inherited
 
+	Prove  bool // look at each check of a step before its first "sh solve" too: one that is not red then proves nothing, and fails the step
 	Keep   bool // leave everything as it is where a step fails, for a person to look at: no clean-up runs then
 	NoExec bool // refuse words that are no Verb instead of looking for a program on PATH
 
@@ -171,15 +172,42 @@ func (r *run) fences(ctx context.Context, s Step, finally bool) (line int, err e
 
 // kinds runs the step's fences of some kinds in the order of the file.
 func (r *run) kinds(ctx context.Context, s Step, kinds ...Kind) (line int, err error) {
+	proven := !r.o.Prove
 	for _, f := range s.Fences {
-		if slices.Contains(kinds, f.Kind) {
-			if line, err := r.sh.run(ctx, f.stmts); err != nil {
+		if !slices.Contains(kinds, f.Kind) {
+			continue
+		}
+		if f.Kind == SolveFence && !proven {
+			proven = true
+			if line, err := r.red(ctx, s); err != nil {
 				return line, err
 			}
+		}
+		if line, err := r.sh.run(ctx, f.stmts); err != nil {
+			return line, err
 		}
 	}
 	return 0, nil
 }
+
+// red makes sure that no check of the step is so before it is solved.
+func (r *run) red(ctx context.Context, s Step) (line int, err error) {
+	for _, f := range s.Fences {
+		if f.Kind != CheckFence {
+			continue
+		}
+		so, err := r.sh.so(ctx, f.stmts)
+		if err != nil {
+			return f.Line, err
+		}
+		if so {
+			return f.Line, errGreen
+		}
+	}
+	return 0, nil
+}
+
+var errGreen = errors.New("this check is green before the step is solved: it proves nothing")
 
 // writeFile writes a file fence below dir. A link inside dir cannot lead it out.
 func writeFile(dir string, f Fence) error {

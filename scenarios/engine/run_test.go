@@ -117,6 +117,39 @@ func stepError(t *testing.T, err error, line int) *engine.StepError {
 	return e
 }
 
+func TestProveWantsEachCheckRedBeforeTheStepIsSolved(t *testing.T) {
+	t.Parallel()
+	good := []string{
+		"## Good", "~~~sh run", "n=1", "~~~", "~~~sh solve", "n=2", "~~~", "~~~sh solve", "m=1", "~~~",
+		"~~~sh check", "n=$((n)); eventually 9h test $n = 2", "say two", "test $m = 1", "~~~", "~~~sh check", "consistently 1s test $n = 2", "~~~",
+		"## Without solve", "~~~sh run", "n=3", "~~~", "~~~sh check", "test $n = 3", "~~~",
+	}
+	for _, x := range []struct {
+		body []string
+		line int
+	}{
+		{good, 0},
+		{append(good, "## Bad", "~~~sh check", "test $n = 3", "~~~", "~~~sh solve", "n=4", "~~~"), 30},
+		{append(good, "## Bad", "~~~sh check", "exit 0", "~~~", "~~~sh solve", "n=4", "~~~"), 30},
+	} {
+		s := parsed(t, x.body...)
+		if _, err := play(t, s, engine.Options{}); err != nil {
+			t.Errorf("unproven: %v", err)
+		}
+		r, err := play(t, s, engine.Options{Prove: true})
+		if x.line > 0 {
+			if e := stepError(t, err, x.line); !strings.Contains(e.Error(), "this check is green before the step is solved: it proves nothing") {
+				t.Error(e)
+			}
+		} else if err != nil {
+			t.Error(err)
+		}
+		if said := r.finished[0].Said; len(said) != 1 || r.output(0) != "" {
+			t.Errorf("said %q, printed %q", said, r.output(0))
+		}
+	}
+}
+
 func TestAGuardIsLookedAtFirstAndKeepsItsStepFromBeginning(t *testing.T) {
 	t.Parallel()
 	s := parsed(t,

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/interp"
@@ -25,6 +26,8 @@ type shell struct {
 	runner *interp.Runner
 	stdin  *os.File          // empty
 	say    func(line string) // tells what is said
+
+	brief atomic.Bool // a look is taken in advance: waits look once, and nothing is said
 
 	mu     sync.Mutex
 	trials map[string]*trial // eventually and consistently that are under way, by id
@@ -112,6 +115,33 @@ func (sh *shell) run(ctx context.Context, stmts []*syntax.Stmt) (line int, err e
 	return 0, nil
 }
 
+// so tells whether all statements succeed now. They run in a subshell, which changes no variable, without a word; waits look
+// once.
+func (sh *shell) so(ctx context.Context, stmts []*syntax.Stmt) (bool, error) {
+	sh.brief.Store(true)
+	defer sh.brief.Store(false)
+	sub := sh.runner.Subshell()
+	if err := interp.StdIO(sh.stdin, io.Discard, io.Discard)(sub); err != nil {
+		return false, err
+	}
+	for _, stmt := range stmts {
+		err := sub.Run(ctx, stmt)
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		if _, failed := errors.AsType[interp.ExitStatus](err); failed {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if sub.Exited() {
+			break
+		}
+	}
+	return true, nil
+}
+
 func source(stmt *syntax.Stmt) string {
 	var b strings.Builder
 	if err := syntax.NewPrinter().Print(&b, stmt); err != nil {
@@ -144,7 +174,9 @@ func (sh *shell) exec(ctx context.Context, args []string) error {
 	switch args[0] {
 	case "say":
 		for line := range strings.SplitSeq(strings.Join(c.Args, " "), "\n") {
-			sh.say(line)
+			if !sh.brief.Load() {
+				sh.say(line)
+			}
 		}
 	case "sleep":
 		err = refuse(c, "sleep", "a scenario does not wait by the clock: use eventually DURATION COMMAND, which looks again at each event")

@@ -25,7 +25,7 @@ import (
 	"github.com/dpesim/dpesim/sim/stack"
 )
 
-// scenarioRun is what `scenario run` is told.
+// scenarioRun is what `scenario run` and `scenario test` are told.
 type scenarioRun struct {
 	stack   stackFlags
 	all     bool
@@ -37,6 +37,7 @@ type scenarioRun struct {
 	junit   string
 	noExec  bool
 	keep    bool
+	prove   bool
 }
 
 func newScenarioRunCommand(a *app) *cobra.Command {
@@ -54,12 +55,34 @@ In GitHub Actions, failures are annotated and the job gets a summary, without a 
   dpesim scenario run mine.md --keep
   dpesim scenario run --all --tags install --shard 1/3`,
 	}
+	output := r.add(cmd)
+	fl := cmd.Flags()
+	fl.IntVar(&r.plan.Repeat, "repeat", 1, "run each so many times")
+	fl.BoolVar(&r.keep, "keep", false, "leave the simulator up where a scenario fails, without its clean-up, until Ctrl-C")
+	cmd.RunE = func(cmd *cobra.Command, names []string) error { return a.runScenarios(cmd, &r, names, *output) }
+	return cmd
+}
+
+func newScenarioTestCommand(a *app) *cobra.Command {
+	r := scenarioRun{prove: true, plan: suite.Plan{Repeat: 2}}
+	cmd := &cobra.Command{
+		Use: "test [NAME|FILE...]", Short: "Prove scenarios: each check is red before its step is solved, and green after",
+		Long: `Prove scenarios: run each twice, and look at the checks of a step before its first "sh solve", too. A check that is green before the step
+is solved proves nothing, and fails. Steps without "sh solve" are run as always. Exit codes are those of 'dpesim scenario run'.`,
+		Example: "  dpesim scenario test mine.md",
+	}
+	output := r.add(cmd)
+	cmd.RunE = func(cmd *cobra.Command, names []string) error { return a.runScenarios(cmd, &r, names, *output) }
+	return cmd
+}
+
+// add adds the flags of run and test.
+func (r *scenarioRun) add(cmd *cobra.Command) *format {
 	output := outputFlag(cmd)
 	fl := cmd.Flags()
 	fl.BoolVar(&r.all, "all", false, "run every built-in scenario")
 	fl.StringSliceVar(&r.plan.Tags, "tags", nil, "run only those with one of these tags; !TAG: only those without")
 	fl.StringVar(&r.shard, "shard", "", "run part I of N, as 1/3, so that machines share the work")
-	fl.IntVar(&r.plan.Repeat, "repeat", 1, "run each so many times")
 	fl.StringVar(&r.shuffle, "shuffle", "", "run in another order: on, or the number that an earlier run printed")
 	fl.IntVar(&r.options.Parallel, "parallel", runtime.NumCPU(), "run so many at a time")
 	fl.BoolVar(&r.options.FailFast, "fail-fast", false, "begin no other after one has failed")
@@ -67,29 +90,30 @@ In GitHub Actions, failures are annotated and the job gets a summary, without a 
 	fl.StringVar(&r.cluster, "cluster", clusterInProcess, "cluster to run on")
 	fl.StringVar(&r.junit, "junit", "", "write results to this file, as JUnit's XML")
 	fl.BoolVar(&r.noExec, "no-exec", false, "run no programs: words that are not built in fail")
-	fl.BoolVar(&r.keep, "keep", false, "leave the simulator up where a scenario fails, without its clean-up, until Ctrl-C")
 	r.stack.add(cmd)
-	cmd.RunE = func(cmd *cobra.Command, names []string) error {
-		r.stack.anyPorts(cmd)
-		cases, err := a.cases(&r, names)
-		if err != nil {
-			return err
-		}
-		report, err := a.reporter(*output)
-		if err != nil {
-			return err
-		}
-		r.options.Reports = append(r.options.Reports, func(suite.Case) engine.Reporter { return report })
-		play := func(ctx context.Context, c suite.Case, report engine.Reporter) error {
-			own := r.stack.clone()
-			if c.Scenario.Seed != 0 && !cmd.Flags().Changed("seed") {
-				own.config.Seed = c.Scenario.Seed
-			}
-			return a.rehearse(ctx, own, c.Scenario, rehearsal{report: report, noExec: r.noExec, keep: r.keep})
-		}
-		return a.runSuite(cmd.Context(), &r, cases, play, *output)
+	return output
+}
+
+// runScenarios is what run and test do.
+func (a *app) runScenarios(cmd *cobra.Command, r *scenarioRun, names []string, output format) error {
+	r.stack.anyPorts(cmd)
+	cases, err := a.cases(r, names)
+	if err != nil {
+		return err
 	}
-	return cmd
+	report, err := a.reporter(output)
+	if err != nil {
+		return err
+	}
+	r.options.Reports = append(r.options.Reports, func(suite.Case) engine.Reporter { return report })
+	play := func(ctx context.Context, c suite.Case, report engine.Reporter) error {
+		own := r.stack.clone()
+		if c.Scenario.Seed != 0 && !cmd.Flags().Changed("seed") {
+			own.config.Seed = c.Scenario.Seed
+		}
+		return a.rehearse(ctx, own, c.Scenario, rehearsal{report: report, noExec: r.noExec, keep: r.keep, prove: r.prove})
+	}
+	return a.runSuite(cmd.Context(), r, cases, play, output)
 }
 
 // clusterInProcess is the cluster that is there always.
@@ -251,6 +275,7 @@ type rehearsal struct {
 	report engine.Reporter
 	noExec bool
 	keep   bool // leave everything up where it fails
+	prove  bool // checks must be red before their steps are solved
 
 	after func(context.Context, *stack.Stack) error // called when all steps went well, while everything is still up; may be nil
 }
@@ -302,6 +327,7 @@ func (a *app) play(ctx context.Context, s *stack.Stack, sc *engine.Scenario, how
 		Bus:    s.Bus(),
 		NoExec: how.noExec,
 		Keep:   how.keep,
+		Prove:  how.prove,
 		Report: how.report,
 	})
 }

@@ -93,7 +93,9 @@ func TestScenarioRunKeepsWhatFailed(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	var stdout, stderr lines
 	ended := make(chan int, 1)
-	go func() { ended <- cli.Main(ctx, w.environment([]string{"scenario", "run", "bad.md", "--keep"}, &stdout, &stderr)) }()
+	go func() {
+		ended <- cli.Main(ctx, w.environment([]string{"scenario", "run", "bad.md", "--keep"}, &stdout, &stderr))
+	}()
 	stderr.wait(t, "export DPESIM_ENDPOINTS=")
 	_, after, _ := strings.Cut(stderr.String(), "export DPESIM_ENDPOINTS=")
 	path, _, _ := strings.Cut(after, "\n")
@@ -117,4 +119,18 @@ func TestScenarioShowPrintsTheFile(t *testing.T) {
 		t.Error(out)
 	}
 	w.fails(2, []string{"neither a file nor built in"}, "scenario", "show", "nosuch")
+}
+
+func TestScenarioTestProvesChecks(t *testing.T) {
+	t.Parallel()
+	w := nowhere(t)
+	w.ok("scenario", "new", "mine.md")
+	if out := w.ok("scenario", "test", "mine.md"); !strings.Contains(out, "2 of 2 scenarios ok") {
+		t.Error(out)
+	}
+	w.file("bad.md", scenario("true")+"\n## Bad\n\n```sh solve\ndpesim environment create Acme\n```\n\n```sh check\ndpesim environment list\n```\n")
+	if r := w.run("scenario", "test", "bad.md"); r.code != 1 || !strings.Contains(r.stdout, "bad.md:18: this check is green before the step is solved: it proves nothing") {
+		t.Errorf("exit code %d\n%s", r.code, r.stdout)
+	}
+	w.ok("scenario", "run", "bad.md")
 }
