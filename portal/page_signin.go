@@ -91,12 +91,28 @@ func (p *Portal) signInPage(c echo.Context, user, next string, wrong error) erro
 		return slices.Index(api.Roles(), u.Role)
 	}
 	slices.SortStableFunc(all, func(a, b store.User) int { return cmp.Compare(rank(a), rank(b)) })
-	for _, u := range all {
-		if u.Demo {
-			view.Demo = append(view.Demo, ui.DemoUser{ID: u.ID, Name: u.Name, Organisation: u.Organisation, Does: does(u.User)})
-		}
-	}
+	view.Demo = demoGroups(all)
 	return page(c, code)(ui.SignIn(view))
+}
+
+// demoGroups parts the demo users by organisation; who runs the simulator comes first.
+func demoGroups(all []store.User) []ui.DemoGroup {
+	var out []ui.DemoGroup
+	for _, u := range all {
+		if !u.Demo {
+			continue
+		}
+		title := "Organisation " + u.Organisation
+		if u.Trainer {
+			title = "Trainer"
+		}
+		i := slices.IndexFunc(out, func(g ui.DemoGroup) bool { return g.Title == title })
+		if i < 0 {
+			i, out = len(out), append(out, ui.DemoGroup{Title: title})
+		}
+		out[i].Users = append(out[i].Users, ui.DemoUser{ID: u.ID, Name: u.Name, Does: does(u.User)})
+	}
+	return out
 }
 
 // does tells a person what a user is there for.

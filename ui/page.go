@@ -51,14 +51,20 @@ type Option struct {
 // SignInPage is where people say who they are.
 type SignInPage struct {
 	Frame
-	Demo     []DemoUser
+	Demo     []DemoGroup
 	User     string // as it was typed
 	Next     string // path of the page to go on to
 	Password string // of every demo user
 }
 
+// DemoGroup is users who may be picked, who belong together.
+type DemoGroup struct {
+	Title string
+	Users []DemoUser
+}
+
 // DemoUser is a user who may be picked.
-type DemoUser struct{ ID, Name, Organisation, Does string }
+type DemoUser struct{ ID, Name, Does string }
 
 // SignIn renders the sign-in.
 func SignIn(p SignInPage) ([]byte, error) { return render("sign-in", "layout", p) }

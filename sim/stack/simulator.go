@@ -11,7 +11,7 @@ type simulator struct{ *Stack }
 
 // Cluster gives the customer's cluster as its operator sees it, once it is ready.
 func (s simulator) Cluster() (room.Cluster, error) {
-	if err := (cloud{s.Stack}).clusterReady(); err != nil {
+	if err := cloud(s).clusterReady(); err != nil {
 		return nil, &sim.Error{Kind: sim.Unavailable, Msg: "the cluster is still starting: " + err.Error(), Help: "look again in a moment, or wait for it: dpesim wait", Err: err}
 	}
 	return s.cluster.View(), nil
