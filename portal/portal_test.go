@@ -52,12 +52,36 @@ func TestNewPortalHasAcmeWithItsAgreements(t *testing.T) {
 	if d := cmp.Diff(sim.Drivers(), must(s.Client.Drivers(t.Context()))(t)); d != "" {
 		t.Error(d)
 	}
-	table := must(s.Sizing(t.Context()))(t)
-	if len(table) != 3 || table[1] != (api.TierSizing{Tier: "M", Sizing: sim.Sizing{CPURequest: "1000m", CPULimit: "1500m", MemoryRequest: "3000Mi", MemoryLimit: "3000Mi", Disk: "350Gi"}}) {
-		t.Errorf("sizing is %+v", table)
+}
+
+// TestSizingIsThatOfTheTiers: "These are the default sizing values for existing tiers (per replica)" (seed, "Sizing and resource
+// requirements").
+func TestSizingIsThatOfTheTiers(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	want := []api.TierSizing{
+		{Tier: "S", Sizing: sim.Sizing{CPURequest: "600m", CPULimit: "1600m", MemoryRequest: "2000Mi", MemoryLimit: "2000Mi", Disk: "100Gi"}},
+		{Tier: "M", Sizing: sim.Sizing{CPURequest: "1000m", CPULimit: "1500m", MemoryRequest: "3000Mi", MemoryLimit: "3000Mi", Disk: "350Gi"}},
+		{Tier: "L", Sizing: sim.Sizing{CPURequest: "1000m", CPULimit: "2000m", MemoryRequest: "5000Mi", MemoryLimit: "5000Mi", Disk: "600Gi"}},
+	}
+	if diff := cmp.Diff(want, must(s.Sizing(t.Context()))(t)); diff != "" {
+		t.Error(diff)
+	}
+	s.environment(t, api.EnvironmentSpec{Name: "Prod", Tier: sim.TierL})
+	page := s.get(t, "/environments/prod/settings").body
+	for _, row := range []string{
+		`<th scope="row">S</th><td>600m</td><td>1600m</td><td>2000Mi</td><td>2000Mi</td><td>100Gi</td>`,
+		`<th scope="row">M</th><td>1000m</td><td>1500m</td><td>3000Mi</td><td>3000Mi</td><td>350Gi</td>`,
+		`<th scope="row">L <span class="badge">this</span></th><td>1000m</td><td>2000m</td><td>5000Mi</td><td>5000Mi</td><td>600Gi</td>`,
+	} {
+		if !strings.Contains(page, row) {
+			t.Errorf("the Service sizing table on the Settings tab has no %s", row)
+		}
 	}
 }
 
+// TestEnvironmentIsCreatingUntilSettledAndGoneWhenDeleted: "It is not possible to install a self-managed DPE during the initial
+// creation of an environment. Create an environment first." (seed, "Create a regular environment")
 func TestEnvironmentIsCreatingUntilSettledAndGoneWhenDeleted(t *testing.T) {
 	t.Parallel()
 	s, ctx := start(t), t.Context()
@@ -121,6 +145,9 @@ func TestEnvironmentSpecIsChecked(t *testing.T) {
 	}
 }
 
+// TestDPEIsAddedWithWhatItNeeds: "provides you with the Helm values required to install the DPE Helm chart in your cluster"
+// (seed, "Installation"); "The Ataccama repository address [...] is a part of the shown installation command as well." (seed,
+// "Connectivity to the installation artifacts registry")
 func TestDPEIsAddedWithWhatItNeeds(t *testing.T) {
 	t.Parallel()
 	s, ctx := start(t), t.Context()
@@ -193,6 +220,9 @@ func TestDPEIsAddedWithWhatItNeeds(t *testing.T) {
 	}
 }
 
+// TestLimitsSayWhatIsUsedByWhom: "How many engines can be installed is defined in the organization contract and is applied to
+// each environment." (seed, "Add a self-managed DPE to an existing environment"); "The number of replicas used is counted towards
+// the limit set for the entire environment." (seed, "Replicas")
 func TestLimitsSayWhatIsUsedByWhom(t *testing.T) {
 	t.Parallel()
 	s, ctx := start(t), t.Context()
@@ -218,6 +248,9 @@ func TestLimitsSayWhatIsUsedByWhom(t *testing.T) {
 	must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Sixth", Replicas: 6}))(t)
 }
 
+// TestLabelIsUniqueAndUsedAgainOnlyWithNewKeys: "It must be unique among all DPE installations associated with the
+// environment" (seed, "Name and label"); "You cannot restore a self-managed DPE once removed. Instead, you would have to deploy a
+// new self-managed DPE with identical configuration." (seed, "Remove a self-managed DPE")
 func TestLabelIsUniqueAndUsedAgainOnlyWithNewKeys(t *testing.T) {
 	t.Parallel()
 	s, ctx := start(t), t.Context()
@@ -249,6 +282,8 @@ func TestLabelIsUniqueAndUsedAgainOnlyWithNewKeys(t *testing.T) {
 	}
 }
 
+// TestEditKeepsRevisionsApart: "After installation, you can change the enabled drivers and the number of DPE replicas." (seed,
+// "Edit a self-managed DPE")
 func TestEditKeepsRevisionsApart(t *testing.T) {
 	t.Parallel()
 	s, ctx := start(t), t.Context()
@@ -276,6 +311,8 @@ func TestEditKeepsRevisionsApart(t *testing.T) {
 	wantError(t, err, sim.Invalid, "changes nothing")
 }
 
+// TestPlatformUpgradeMakesNewFilesAndKeepsOldOnes: "a new version of the Helm chart is used along with a newly generated
+// values.yml file" (seed, "Self-managed DPE upgrades")
 func TestPlatformUpgradeMakesNewFilesAndKeepsOldOnes(t *testing.T) {
 	t.Parallel()
 	s, ctx := start(t), t.Context()
@@ -404,6 +441,8 @@ func TestOpenNamesWhatIsMissing(t *testing.T) {
 	}
 }
 
+// TestNoSecretInEventsLogsCommandsOrPages: "Generated Helm values (values.yaml) contain passwords and other sensitive information
+// and should be kept private." (seed, "Local installation")
 func TestNoSecretInEventsLogsCommandsOrPages(t *testing.T) {
 	t.Parallel()
 	s, ctx := start(t), t.Context()
@@ -450,6 +489,8 @@ func asJSON(t *testing.T, v any) string {
 	return string(must(json.Marshal(v))(t))
 }
 
+// TestTheRegistryTokenRotates: "The access token required to obtain the Helm chart for the purposes of the local installation and
+// for the cluster to download the needed container images." (seed, "Local installation")
 func TestTheRegistryTokenRotates(t *testing.T) {
 	t.Parallel()
 	s, ctx := start(t), t.Context()

@@ -13,6 +13,8 @@ import (
 	"github.com/dpesim/dpesim/sim"
 )
 
+// TestStatusFollowsWhatIsConnected: "The installation status turns from orange to green and the displayed status message changes
+// from DPE isn't connected yet to DPE is connected successfully." (seed, "Local installation")
 func TestStatusFollowsWhatIsConnected(t *testing.T) {
 	t.Parallel()
 	s, ctx := start(t), t.Context()

@@ -73,6 +73,8 @@ func add(t *testing.T, c *api.Client, env sim.EnvironmentID, name string) api.DP
 	return d
 }
 
+// TestRemovalWithdrawsKeyAndCredentials: "This frees up the DPE replicas allocated to the self-managed deployment and makes them
+// available for use elsewhere" (seed, "Remove a self-managed DPE")
 func TestRemovalWithdrawsKeyAndCredentials(t *testing.T) {
 	t.Parallel()
 	s := simtest.Start(t)
