@@ -6,7 +6,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"text/template"
@@ -189,16 +188,10 @@ func isLine(s string) bool {
 	return s != "" && s == strings.TrimSpace(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
-// quantity is a Kubernetes quantity as the charts take it: definitions/quantity of values.schema.json.
-var quantity = regexp.MustCompile(`^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$`)
-
-// Quantity tells whether a chart takes s as a Kubernetes quantity.
-func Quantity(s string) bool { return quantity.MatchString(s) }
-
 // areQuantities tells whether the figures of s are quantities or empty.
 func areQuantities(s sim.Sizing) bool {
 	for _, q := range []string{s.CPURequest, s.CPULimit, s.MemoryRequest, s.MemoryLimit, s.Disk} {
-		if q != "" && !Quantity(q) {
+		if _, ok := ParseQuantity(q); q != "" && !ok {
 			return false
 		}
 	}

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/resource"
-
 	"github.com/dpesim/dpesim/dpe/chart"
 	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/sim"
@@ -21,17 +19,17 @@ type Figure struct {
 	Of          func(*sim.Sizing) *string // where it is
 
 	least, most string
-	smallest    resource.Scale // that Kubernetes counts in
+	unit        string // that Kubernetes counts in
 }
 
 // Figures lists the figures of a sizing in the order of the Service sizing table.
 func Figures() []Figure {
 	return []Figure{
-		{"cpu_request", "CPU request", "600m or 2", func(s *sim.Sizing) *string { return &s.CPURequest }, "1m", "256", resource.Milli},
-		{"cpu_limit", "CPU limit", "1600m or 4", func(s *sim.Sizing) *string { return &s.CPULimit }, "1m", "256", resource.Milli},
-		{"memory_request", "RAM request", "2000Mi or 8Gi", func(s *sim.Sizing) *string { return &s.MemoryRequest }, "64Mi", "4Ti", 0},
-		{"memory_limit", "RAM limit", "2000Mi or 8Gi", func(s *sim.Sizing) *string { return &s.MemoryLimit }, "64Mi", "4Ti", 0},
-		{"disk", "disk space", "100Gi", func(s *sim.Sizing) *string { return &s.Disk }, "1Gi", "64Ti", 0},
+		{"cpu_request", "CPU request", "600m or 2", func(s *sim.Sizing) *string { return &s.CPURequest }, "1m", "256", "1m"},
+		{"cpu_limit", "CPU limit", "1600m or 4", func(s *sim.Sizing) *string { return &s.CPULimit }, "1m", "256", "1m"},
+		{"memory_request", "RAM request", "2000Mi or 8Gi", func(s *sim.Sizing) *string { return &s.MemoryRequest }, "64Mi", "4Ti", "1"},
+		{"memory_limit", "RAM limit", "2000Mi or 8Gi", func(s *sim.Sizing) *string { return &s.MemoryLimit }, "64Mi", "4Ti", "1"},
+		{"disk", "disk space", "100Gi", func(s *sim.Sizing) *string { return &s.Disk }, "1Gi", "64Ti", "1"},
 	}
 }
 
@@ -65,7 +63,7 @@ func exceptional(e Environment, s sim.Sizing) (sim.Sizing, error) {
 			return s, api.InField("exceptional_sizing."+f.Name, err)
 		}
 		*v = q.String()
-		if have, err := resource.ParseQuantity(*f.Of(&base)); err == nil && have.Cmp(q) == 0 {
+		if quantity(*f.Of(&base)).Cmp(q) == 0 {
 			*v = ""
 		}
 	}
@@ -77,22 +75,25 @@ func exceptional(e Environment, s sim.Sizing) (sim.Sizing, error) {
 }
 
 // parse reads a quantity. It returns Invalid for what is none, or is out of bounds.
-func (f Figure) parse(s string) (resource.Quantity, error) {
-	q, err := resource.ParseQuantity(s)
-	if err != nil || !chart.Quantity(s) {
-		return q, sim.Errorf(sim.Invalid, "the %s %.40q is no quantity", f.Words, s).WithHelp("give it as Kubernetes does, for example %s", f.Example)
-	}
-	least, most := resource.MustParse(f.least), resource.MustParse(f.most)
+func (f Figure) parse(s string) (chart.Quantity, error) {
+	q, ok := chart.ParseQuantity(s)
 	switch {
-	case q.Cmp(least) < 0:
+	case !ok:
+		return q, sim.Errorf(sim.Invalid, "the %s %.40q is no quantity", f.Words, s).WithHelp("give it as Kubernetes does, for example %s", f.Example)
+	case q.Cmp(quantity(f.least)) < 0:
 		return q, sim.Errorf(sim.Invalid, "the %s %s is less than %s", f.Words, s, f.least).WithHelp("give at least %s; m is a thousandth, Mi and Gi are mebibytes and gibibytes", f.least)
-	case q.Cmp(most) > 0:
+	case q.Cmp(quantity(f.most)) > 0:
 		return q, sim.Errorf(sim.Invalid, "the %s %s is more than %s", f.Words, s, f.most).WithHelp("give at most %s: no node has more", f.most)
-	}
-	if rounded := resource.NewScaledQuantity(q.ScaledValue(f.smallest), f.smallest); rounded.Cmp(q) != 0 {
+	case !q.Of(quantity(f.unit)):
 		return q, sim.Errorf(sim.Invalid, "the %s %s is too finely divided", f.Words, s).WithHelp("CPUs have thousandths, memory and disks whole bytes: for example %s", f.Example)
 	}
 	return q, nil
+}
+
+// quantity reads one that was checked, or is our own.
+func quantity(s string) chart.Quantity {
+	q, _ := chart.ParseQuantity(s)
+	return q
 }
 
 // fits returns Invalid for requests above their limits, which Kubernetes refuses.
@@ -101,8 +102,7 @@ func fits(s sim.Sizing) error {
 		{"cpu_request", "CPU", s.CPURequest, s.CPULimit},
 		{"memory_request", "RAM", s.MemoryRequest, s.MemoryLimit},
 	} {
-		request, limit := resource.MustParse(c.request), resource.MustParse(c.limit)
-		if request.Cmp(limit) > 0 {
+		if quantity(c.request).Cmp(quantity(c.limit)) > 0 {
 			return api.InField("exceptional_sizing."+c.field, sim.Errorf(sim.Invalid, "the %s request %s is more than the %s limit %s", c.words, c.request, c.words, c.limit).
 				WithHelp("a figure that is left out is the tier's: lower the request, or give a limit of at least %s", c.request))
 		}

@@ -16,11 +16,11 @@ func TestExceptionalSizingReachesThePods(t *testing.T) {
 	t.Parallel()
 	s := simtest.Start(t)
 	env := s.Environment(t, api.EnvironmentSpec{Name: "Acme", ExceptionalSizing: true})
-	d, err := s.API.AddDPE(t.Context(), env.ID, api.DPESpec{Name: "Edge EU", ExceptionalSizing: sim.Sizing{CPURequest: "0.7", MemoryRequest: "2500Mi", MemoryLimit: "2.5G", Disk: "120Gi"}})
+	_, err := s.API.AddDPE(t.Context(), env.ID, api.DPESpec{Name: "Edge EU", ExceptionalSizing: sim.Sizing{CPURequest: "0.7", MemoryRequest: "2500Mi", MemoryLimit: "2.5G", Disk: "120Gi"}})
 	if sim.KindOf(err) != sim.Invalid {
 		t.Fatalf("2.5G is less than 2500Mi, and that is taken: %v", err)
 	}
-	d, err = s.API.AddDPE(t.Context(), env.ID, api.DPESpec{Name: "Edge EU", ExceptionalSizing: sim.Sizing{CPURequest: "0.7", MemoryRequest: "2500Mi", MemoryLimit: "3Gi", Disk: "120Gi"}})
+	d, err := s.API.AddDPE(t.Context(), env.ID, api.DPESpec{Name: "Edge EU", ExceptionalSizing: sim.Sizing{CPURequest: "0.7", MemoryRequest: "2500Mi", MemoryLimit: "3Gi", Disk: "120Gi"}})
 	if err != nil {
 		t.Fatal(err)
 	}
