@@ -54,6 +54,12 @@ func (o *terminal) run(stdin string, args ...string) string {
 // deploy installs a DPE with the portal's present files, or brings it up to them, and waits until it is ready.
 func (o *terminal) deploy(env sim.EnvironmentID, l sim.Label) {
 	o.t.Helper()
+	o.start(env, l, "--wait", "--timeout", "60s")
+}
+
+// start is deploy without the wait, with further flags of helm's.
+func (o *terminal) start(env sim.EnvironmentID, l sim.Label, flags ...string) {
+	o.t.Helper()
 	d, err := o.s.API.DPE(o.t.Context(), env, l)
 	if err != nil {
 		o.t.Fatal(err)
@@ -64,8 +70,9 @@ func (o *terminal) deploy(env sim.EnvironmentID, l sim.Label) {
 	}
 	registry, ca := o.s.Endpoints().RegistryHost(), o.s.Endpoints().CA
 	o.run(o.run("", "dpe", "token", string(env), string(l)), "helm", "registry", "login", registry, "--ca-file", ca, "--username", string(env)+"."+string(l), "--password-stdin")
-	o.run("", "helm", "upgrade", "--install", string(l), "oci://"+registry+"/charts/dpe", "--version", string(d.Release), "--namespace", "dpe", "--create-namespace",
-		"--values", values, "--ca-file", ca, "--wait", "--timeout", "60s")
+	o.run("", append([]string{
+		"helm", "upgrade", "--install", string(l), "oci://" + registry + "/charts/dpe", "--version", string(d.Release), "--namespace", "dpe", "--create-namespace", "--values", values, "--ca-file", ca,
+	}, flags...)...)
 }
 
 // added gives an environment and a DPE in it that is not installed.
