@@ -132,13 +132,13 @@ func (sh *shell) rewrite(ctx context.Context, args []string) ([]string, error) {
 	}
 	limit, err := time.ParseDuration(args[1])
 	if err != nil || limit <= 0 {
-		return wrong("%q is no duration like 30s; usage: %s %s", args[1], word, usage) //nolint:nilerr // said by the word itself
+		return wrong("%q is no duration like 30s; usage: %s %s", args[1], word, usage)
 	}
 	var quoted []string
 	for _, arg := range args[2:] {
 		q, err := syntax.Quote(arg, syntax.LangBash)
 		if err != nil {
-			return wrong("%v", err) //nolint:nilerr // said by the word itself, as the shell does
+			return wrong("%v", err)
 		}
 		quoted = append(quoted, q)
 	}

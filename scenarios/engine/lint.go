@@ -104,33 +104,35 @@ func (l *linter) fence(f Fence) {
 func literal(words []*syntax.Word) (args []string, counted bool) {
 	counted = true
 	for _, w := range words {
-		arg, known := "", true
+		var arg strings.Builder
+		known := true
 		for _, part := range w.Parts {
 			switch p := part.(type) {
 			case *syntax.Lit:
-				arg += unescaped(p.Value)
+				arg.WriteString(unescaped(p.Value))
 			case *syntax.SglQuoted:
-				arg += p.Value
+				arg.WriteString(p.Value)
 			case *syntax.DblQuoted:
 				for _, q := range p.Parts {
 					lit, ok := q.(*syntax.Lit)
-					if !ok {
-						known = false
-						if e, ok := q.(*syntax.ParamExp); ok && e.Param != nil && (e.Param.Value == "@" || e.Index != nil) {
-							counted = false
-						}
+					if ok {
+						arg.WriteString(unescaped(lit.Value))
 						continue
 					}
-					arg += unescaped(lit.Value)
+					known = false
+					if e, ok := q.(*syntax.ParamExp); ok && e.Param != nil && (e.Param.Value == "@" || e.Index != nil) {
+						counted = false
+					}
 				}
 			default: // may become none or many
 				known, counted = false, false
 			}
 		}
-		if !known {
-			arg = Unknown
+		if known {
+			args = append(args, arg.String())
+		} else {
+			args = append(args, Unknown)
 		}
-		args = append(args, arg)
 	}
 	return args, counted
 }

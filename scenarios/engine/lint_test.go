@@ -46,8 +46,10 @@ func TestLint(t *testing.T) {
 		{"loops", []string{sound, "~~~sh run", "while ! tool; do tool; done", "for x in a b; do tool; done", "~~~"}, []string{
 			"9: this loop may never end: use eventually DURATION COMMAND, or consistently",
 		}},
-		{"what never ends", []string{sound, "~~~sh run", "kubectl get pods -w", "kubectl logs -f x", "kubectl apply -f x", "within 9s kubectl get pods --watch",
-			"record f kubectl get pods -w -- tool", "dpesim timeline --follow", "~~~"}, []string{
+		{"what never ends", []string{
+			sound, "~~~sh run", "kubectl get pods -w", "kubectl logs -f x", "kubectl apply -f x", "within 9s kubectl get pods --watch",
+			"record f kubectl get pods -w -- tool", "dpesim timeline --follow", "~~~",
+		}, []string{
 			"9: this goes on until somebody stops it: put within DURATION before it, or let record stop it",
 			"10: this goes on until somebody stops it: put within DURATION before it, or let record stop it",
 			"14: this goes on until somebody stops it: put within DURATION before it, or let record stop it",

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -38,6 +39,7 @@ func parsed(tb testing.TB, file, tags string, fences ...string) *engine.Scenario
 
 // player plays with the word wait, which ends with the case.
 func player(tb testing.TB) suite.Player {
+	tb.Helper()
 	return func(ctx context.Context, c suite.Case, report engine.Reporter) error {
 		return engine.Run(ctx, c.Scenario, engine.Options{
 			Dir: tb.TempDir(), NoExec: true, Report: report,
@@ -92,7 +94,7 @@ func TestShardsShareTheWork(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var list []*engine.Scenario
 		for i := range rapid.IntRange(0, 9).Draw(t, "scenarios") {
-			list = append(list, &engine.Scenario{File: fmt.Sprint(i)})
+			list = append(list, &engine.Scenario{File: strconv.Itoa(i)})
 		}
 		p := suite.Plan{Repeat: rapid.IntRange(0, 3).Draw(t, "repeat"), Shuffle: rapid.Uint64().Draw(t, "shuffle")}
 		n := rapid.IntRange(1, 5).Draw(t, "shards")

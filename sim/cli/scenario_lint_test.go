@@ -24,7 +24,7 @@ title: Much is wrong
 See [there](there.md) and [not](../there.md).
 
 ~~~sh run
-dpesim enviroment list
+dpesim envelope list
 dpesim environment get
 dpesim environment get "$x" --colour red
 dpesim job list "$x" --limit "$n"
@@ -40,7 +40,7 @@ dpesim job submit acme profile a/b --wiat
 	r := w.run("scenario", "lint", "docs/bad.md")
 	want := []string{
 		"5: the scenario checks nothing", "7: the link to ../there.md leads to no file",
-		`10: dpesim: unknown command "enviroment" for "dpesim"`, "11: dpesim: usage: dpesim environment get ENVIRONMENT", "12: dpesim: unknown flag: --colour",
+		`10: dpesim: unknown command "envelope" for "dpesim"`, "11: dpesim: usage: dpesim environment get ENVIRONMENT", "12: dpesim: unknown flag: --colour",
 		`14: dpesim: invalid argument "soon"`, `16: expect: "phase" is no condition`, "18: jq: the filter .[ is wrong", "20: dpesim: unknown flag: --wiat",
 	}
 	got := strings.Split(strings.TrimSpace(r.stdout), "\n")
