@@ -121,7 +121,7 @@ func TestProveWantsEachCheckRedBeforeTheStepIsSolved(t *testing.T) {
 	t.Parallel()
 	good := []string{
 		"## Good", "~~~sh run", "n=1", "~~~", "~~~sh solve", "n=2", "~~~", "~~~sh solve", "m=1", "~~~",
-		"~~~sh check", "n=$((n)); eventually 9h test $n = 2", "say two", "test $m = 1", "~~~", "~~~sh check", "consistently 1s test $n = 2", "~~~",
+		"~~~sh check", "n=$((n)); eventually 9h test $n = 2", "say two", "test $m = 1", "~~~", "~~~sh check", "consistently 1ms test $n = 2", "~~~",
 		"## Without solve", "~~~sh run", "n=3", "~~~", "~~~sh check", "test $n = 3", "~~~",
 	}
 	for _, x := range []struct {
