@@ -20,7 +20,7 @@ func TestControlRoomInABrowser(t *testing.T) {
 	p.sees("Nobody is connected")
 	p.stays(func() {
 		newTerminal(t, c.s).deploy("lab", "ledger")
-		await[bool](p, "see the engines in the picture", `document.getElementById("picture-text")?.textContent.includes("2 engines connected")`)
+		await[bool](p, "see the engines in the picture", `document.querySelector(".picture .wide svg")?.ariaLabel?.includes("2 engines connected")`)
 		p.sees("engine connected", "dpm-grpc-lab")
 	})
 	ada.visit("/environments/lab/settings")
