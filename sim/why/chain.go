@@ -129,6 +129,7 @@ type relation struct {
 
 func relations() []relation {
 	return []relation{
+		{onPurpose, func(e sim.Event) bool { return brokenBy(e) != nil }, (*log).fault},
 		{"the registry refused the node", what("image pull failed", "image pull backed off"), func(l *log, e sim.Event) (sim.Event, bool) {
 			return l.newest(l.birth(e), 0, func(x sim.Event) bool { return x.Part == sim.PartRegistry && refusal(x) && concerns(x, e.DPE) })
 		}},

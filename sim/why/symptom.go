@@ -54,7 +54,7 @@ func (l *log) thing(s subject) (Explanation, error) {
 			e = p
 		}
 	}
-	out.Summary, out.Hint = s.String()+": "+says(e), hint(e)
+	out.Summary, out.Hint = s.String()+": "+says(e), advice(out.Chains, hint(e))
 	return out, nil
 }
 
@@ -180,7 +180,8 @@ func (l *log) dpe(s subject, rows []DPE) (Explanation, error) {
 		return out, nil
 	}
 	out.Summary += ": " + says(e)
-	out.Chains, out.Hint = l.chains(e), hint(e)
+	out.Chains = l.chains(e)
+	out.Hint = advice(out.Chains, hint(e))
 	return out, nil
 }
 
@@ -247,6 +248,7 @@ func (l *log) job(s subject, rows []Job) (Explanation, error) {
 	e, ok := l.newest(0, 0, func(e sim.Event) bool { return e.Environment == j.Environment && e.Detail["job_id"] == s.name })
 	if ok {
 		out.Chains = l.chains(e)
+		out.Hint = advice(out.Chains, out.Hint)
 	}
 	return out, nil
 }

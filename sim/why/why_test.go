@@ -181,6 +181,34 @@ func TestExplanations(t *testing.T) {
 			},
 			"why pod/edge-eu-1",
 		},
+		"a DPE whose way is broken on purpose": {
+			"dpe/edge-eu",
+			why.Facts{DPEs: waiting, Events: told(
+				sim.Event{Part: sim.PartPortal, What: "fault armed", Detail: details("", "", []string{"fault", "old", "point", "dpm.connect"})},
+				sim.Event{Part: sim.PartPortal, What: "fault disarmed", Detail: details("", "", []string{"fault", "old"})},
+				sim.Event{Part: sim.PartPortal, Environment: "acme", What: "fault armed", Detail: details("", "", []string{"fault", "cut", "point", "dpm.connect"})},
+				sim.Event{Part: sim.PartPortal, Environment: "other", What: "fault armed", Detail: details("", "", []string{"fault", "far", "point", "dpm.connect"})},
+				cloud(sim.PartDPM, 0, "engine refused", "kind", "unavailable", "reason", "the network is broken"),
+			)},
+			[]string{
+				"dpe/acme/edge-eu: DPE isn't connected yet (0 of 1 replicas connected): engine refused: the network is broken",
+				" engine refused", "it is broken on purpose there: fault armed*",
+			},
+			"fault disarm cut",
+		},
+		"a DPE that was refused after the fault was mended": {
+			"dpe/edge-eu",
+			why.Facts{DPEs: waiting, Events: told(
+				sim.Event{Part: sim.PartPortal, What: "fault armed", Detail: details("", "", []string{"fault", "old", "point", "dpm.connect"})},
+				sim.Event{Part: sim.PartPortal, What: "fault disarmed", Detail: details("", "", []string{"fault", "old"})},
+				cloud(sim.PartDPM, 0, "engine refused", "kind", "unavailable", "reason", "it stops"),
+			)},
+			[]string{
+				"dpe/acme/edge-eu: DPE isn't connected yet (0 of 1 replicas connected): engine refused: it stops",
+				" engine refused*",
+			},
+			"its log says more",
+		},
 		"a green DPE": {
 			"dpe/edge-eu",
 			why.Facts{
