@@ -79,6 +79,7 @@ func (p *Portal) showCompliance(c echo.Context) error {
 const (
 	chartW, chartH = 900, 220
 	chartPad       = 24
+	chartAxis      = 44 // the room at its left, for the numbers
 )
 
 // complianceChart draws samples as steps until now. Without any it is empty.
@@ -94,7 +95,7 @@ func complianceChart(samples []api.ComplianceSample, now time.Time) ui.Complianc
 		most = max(most, s.Licensed, s.SelfManaged+s.Managed, s.Connected)
 	}
 	x := func(t time.Time) int {
-		return chartPad + int(float64(chartW-2*chartPad)*min(float64(t.Sub(from))/float64(span), 1))
+		return chartAxis + int(float64(chartW-chartAxis-chartPad)*min(float64(t.Sub(from))/float64(span), 1))
 	}
 	y := func(n int) int { return chartH - chartPad - (chartH-2*chartPad)*n/most }
 	steps := func(value func(api.ComplianceSample) int) string {
@@ -109,7 +110,10 @@ func complianceChart(samples []api.ComplianceSample, now time.Time) ui.Complianc
 	chart.Licensed = steps(func(s api.ComplianceSample) int { return s.Licensed })
 	chart.Specified = steps(func(s api.ComplianceSample) int { return s.SelfManaged + s.Managed })
 	chart.Connected = steps(func(s api.ComplianceSample) int { return s.Connected })
-	chart.Most, chart.From, chart.To = most, from, now
+	chart.From, chart.To = from, now
+	for _, n := range slices.Compact([]int{0, most / 2, most}) {
+		chart.Grid = append(chart.Grid, ui.GridLine{Replicas: n, Y: y(n), From: chartAxis, To: chartW - chartPad})
+	}
 	last := samples[len(samples)-1]
 	chart.Text = fmt.Sprintf("Now %d replicas are licensed, %d specified and %d connected.", last.Licensed, last.SelfManaged+last.Managed, last.Connected)
 	return chart

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
@@ -52,12 +54,19 @@ func (p *Portal) showOverview(c echo.Context) error {
 		if x.Part != sim.PartPortal || x.Environment != env || x.Time.Before(e.Created) || !p.sees(ctx, who, x) {
 			continue
 		}
-		view.Events = append(view.Events, ui.Event{Time: x.Time, DPE: string(x.DPE), What: x.What, Detail: happened(x)})
+		view.Events = append(view.Events, ui.Event{Time: x.Time, DPE: string(x.DPE), What: title(x.What), Detail: happened(x)})
 		if len(view.Events) == lastEvents {
 			break
 		}
 	}
 	return page(c, http.StatusOK)(ui.Overview(view))
+}
+
+// title gives the name of an event as a sentence begins: "managed dpes scaled" is "Managed DPEs scaled".
+func title(what string) string {
+	what = strings.ReplaceAll(what, "dpe", "DPE")
+	first, n := utf8.DecodeRuneInString(what)
+	return string(unicode.ToUpper(first)) + what[n:]
 }
 
 // happened tells of an event of the portal what people want to know of it first.

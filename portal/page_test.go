@@ -144,7 +144,7 @@ func TestPagesSayTheProductsWords(t *testing.T) {
 	settings := "/environments/" + string(e.ID) + "/settings"
 	for path, words := range map[string][]string{
 		"/environments/" + string(e.ID) + "/overview": {
-			"15.3.0", "enterprise", "1 of 5 engines", "2 of 10 replicas", "DPE is connected successfully", "Outdated", "finance-more is Outdated", "Show upgrade steps", "dpe added", "replicas 2 · revision 1 · by tess", "from 15.1.0 to 15.3.0",
+			"15.3.0", "enterprise", "1 of 5 engines", "2 of 10 replicas", "DPE is connected successfully", "Outdated", "finance-more is Outdated", "Show upgrade steps", "DPE added", "replicas 2 · revision 1 · by tess", "from 15.1.0 to 15.3.0",
 		},
 		"/environments/" + string(e.ID) + "/dpm":                {"Data Processing Module (DPM)", "15.3.0", "15.1.0", "finance-more-a", "0 of 2", "movies.csv", "ENQUEUED"},
 		"/environments/" + string(e.ID) + "/jobs?state=RUNNING": {"No job is RUNNING", "RUNNING\" selected"},

@@ -14,10 +14,13 @@ type CompliancePage struct {
 type ComplianceChart struct {
 	Width, Height                  int
 	Licensed, Specified, Connected string
-	Most                           int // what the top stands for
+	Grid                           []GridLine
 	From, To                       time.Time
 	Text                           string // how it is now, in a sentence
 }
+
+// GridLine is a line across the chart, with the number of replicas that it stands for.
+type GridLine struct{ Replicas, Y, From, To int }
 
 // ComplianceSample is a row of the table.
 type ComplianceSample struct {

@@ -285,12 +285,16 @@ func (d *drawing) wireState(from, to ui.Box, state, title string) {
 	d.wires = append(d.wires, wire{from, to, state, title})
 }
 
-// fault names what is broken on purpose at points that begin with prefix, for that environment and DPE.
+// fault names what is broken on purpose at points that begin with prefix, for that environment and DPE; for any DPE if that is empty.
 func (d *drawing) fault(prefix string, env sim.EnvironmentID, dpe sim.Label) string {
 	var names []string
 	for _, f := range d.f.Faults {
-		if strings.HasPrefix(f.Point, prefix) && (f.Environment == "" || f.Environment == env) && (f.DPE == "" || f.DPE == dpe) {
-			names = append(names, f.Name+" ("+f.Point+")")
+		if strings.HasPrefix(f.Point, prefix) && (f.Environment == "" || f.Environment == env) && (f.DPE == "" || dpe == "" || f.DPE == dpe) {
+			name := f.Name + " (" + f.Point + ")"
+			if dpe == "" && f.DPE != "" {
+				name = f.Name + " (" + f.Point + " of " + string(f.DPE) + ")"
+			}
+			names = append(names, name)
 		}
 	}
 	return strings.Join(names, ", ")
