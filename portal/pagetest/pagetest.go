@@ -99,7 +99,7 @@ func (b *Browser) Open(ctx context.Context, path string) (Visit, error) {
 	failed := make([]error, len(all))
 	var wg sync.WaitGroup
 	for i, asset := range all {
-		if b.kept[asset].fresh {
+		if b.cached(asset).fresh {
 			continue
 		}
 		v.Requests++
@@ -116,6 +116,13 @@ func (b *Browser) Open(ctx context.Context, path string) (Visit, error) {
 	return v, errors.Join(failed...)
 }
 
+// cached gives what the cache knows of a path.
+func (b *Browser) cached(path string) kept {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.kept[path]
+}
+
 // get asks for a path, with what the cache knows of it, and keeps what may be kept.
 func (b *Browser) get(ctx context.Context, path string) (status int, body string, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, b.base+path, nil)
@@ -124,9 +131,7 @@ func (b *Browser) get(ctx context.Context, path string) (status int, body string
 	}
 	r.Header.Set("Accept", "text/html,*/*;q=0.8")
 	r.Header.Set("Accept-Encoding", "gzip")
-	b.mu.Lock()
-	has := b.kept[path]
-	b.mu.Unlock()
+	has := b.cached(path)
 	if has.tag != "" {
 		r.Header.Set("If-None-Match", has.tag)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -186,10 +187,15 @@ func (a *app) ofCluster(ctx context.Context, name, namespace string) (any, error
 	if namespace != "" {
 		call.Args = append(call.Args, "--namespace", namespace)
 	}
-	var out bytes.Buffer
-	call.Stdout, call.Stderr = &out, a.Stderr
+	var out, says bytes.Buffer
+	call.Stdout, call.Stderr = &out, &says
 	if err := verb.Kubectl(ctx, call); err != nil {
-		return nil, &exitError{code: verb.ExitCode(err)} // kubectl has said it
+		exit, ok := errors.AsType[*verb.ExitError](err)
+		if !ok {
+			return nil, err
+		}
+		_, _ = says.WriteTo(a.Stderr) // what it says where it succeeds is of no interest here
+		return nil, &exitError{code: exit.Code}
 	}
 	return decoded(&out)
 }
