@@ -24,7 +24,7 @@ func TestPortalInABrowser(t *testing.T) {
 	b := newBrowser(t)
 	s := startWhole(t)
 	for name, flow := range map[string]func(scene){
-		"sign in": scene.signIn, "life of a DPE": scene.lifeOfADPE, "limits": scene.limits, "files": scene.files, "tokens": scene.tokens,
+		"sign in": scene.signIn, "life of a DPE": scene.lifeOfADPE, "limits": scene.limits, "files": scene.files, "tokens": scene.tokens, "accounts": scene.accounts,
 		"two at once": scene.twoAtOnce, "keyboard": scene.byKeyboard, "run it here": scene.runItHere, "narrow": scene.narrow, "without scripts": scene.withoutScripts,
 	} {
 		t.Run(name, func(t *testing.T) {
