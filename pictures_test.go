@@ -93,7 +93,7 @@ func (c scene) lively() {
 	if _, err := s.API.ScaleManaged(ctx, env.ID, 1, 0); err != nil {
 		c.t.Fatal(err)
 	}
-	if _, err := s.API.Arm(ctx, api.Fault{Name: "line is cut", Point: "dpm.connect", DPE: "hr", Error: "a digger has cut the line"}); err != nil {
+	if _, err := s.API.Arm(ctx, api.Fault{Name: "line is cut", Point: "dpm.connect", Environment: env.ID, DPE: "hr", Error: "a digger has cut the line"}); err != nil {
 		c.t.Fatal(err)
 	}
 	o.start(env.ID, "hr")

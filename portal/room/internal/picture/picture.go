@@ -182,8 +182,10 @@ func (d *drawing) environment(e Environment) {
 		b := ui.Box{X: customerX + gap, Y: y, W: customerW - 2*gap, H: engineH, Kind: "engine", Title: string(x.Replica), Fault: d.fault("dpe.", e.ID, x.Label)}
 		b.Text, b.Bad = d.passed(e.ID, x, streams[x.Remote])
 		d.box(b)
+		to := dpm
+		to.Fault = d.fault("dpm.", e.ID, x.Label) // what is broken for another DPE is not for this one
 		if c, ok := streams[x.Remote]; ok {
-			d.wire(b, dpm, []api.Connection{c}, string(x.Replica)+" to DPM")
+			d.wire(b, to, []api.Connection{c}, string(x.Replica)+" to DPM")
 		} else {
 			d.wireState(b, dpm, "idle", string(x.Replica)+" to DPM")
 		}
