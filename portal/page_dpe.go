@@ -175,7 +175,7 @@ func (p *Portal) sizingFields(ctx context.Context, env sim.EnvironmentID, typed 
 	}
 	var out []ui.SizingField
 	for _, x := range store.Figures() {
-		out = append(out, ui.SizingField{Name: x.Name, Title: x.Words, Value: *x.Of(&typed), Tier: *x.Of(&base)})
+		out = append(out, ui.SizingField{Name: x.Name, Title: title(x.Words), Value: *x.Of(&typed), Tier: *x.Of(&base)})
 	}
 	return out, nil
 }

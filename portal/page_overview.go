@@ -62,7 +62,7 @@ func (p *Portal) showOverview(c echo.Context) error {
 	return page(c, http.StatusOK)(ui.Overview(view))
 }
 
-// title gives the name of an event as a sentence begins: "managed dpes scaled" is "Managed DPEs scaled".
+// title writes words as a sentence begins: "managed dpes scaled" is "Managed DPEs scaled".
 func title(what string) string {
 	what = strings.ReplaceAll(what, "dpe", "DPE")
 	first, n := utf8.DecodeRuneInString(what)
