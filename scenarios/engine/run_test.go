@@ -356,24 +356,31 @@ func TestEventuallyLooksAgainAtEachEvent(t *testing.T) {
 	}
 }
 
-// advance moves c until the run has ended, each time when everything else in the bubble waits: no time passes while a
-// command runs.
-func advance(ctx context.Context, c *clock.Clock) {
-	for ctx.Err() == nil {
-		synctest.Wait()
-		if err := c.Advance(ctx, 100*time.Millisecond); err != nil {
-			return
+// moving gives a clock that moves, each time when everything else in the bubble waits, until it is stopped: no time passes
+// while a command runs.
+func moving(t *testing.T) (c *clock.Clock, stop func()) {
+	t.Helper()
+	c = clock.NewFrozen(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			synctest.Wait()
+			if err := c.Advance(ctx, 100*time.Millisecond); err != nil {
+				return
+			}
 		}
+	})
+	return c, func() {
+		cancel()
+		wg.Wait()
 	}
 }
 
 func TestEventuallyFailsWithTheLastOutputWhenItsProductTimeIsOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := clock.NewFrozen(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
-		ctx, stop := context.WithCancel(t.Context())
-		var wg sync.WaitGroup
-		wg.Go(func() { advance(ctx, c) })
+		c, stop := moving(t)
 		began := c.Now()
 		n := 0
 		never := func(_ context.Context, c verb.Call) error {
@@ -384,7 +391,6 @@ func TestEventuallyFailsWithTheLastOutputWhenItsProductTimeIsOver(t *testing.T) 
 		r, err := play(t, script(t, "check", "never_() { never; true; }", "eventually 2m never_ x"),
 			engine.Options{Clock: c, Verbs: map[string]verb.Verb{"never": never}})
 		stop()
-		wg.Wait()
 		stepError(t, err, 7)
 		if passed := c.Now().Sub(began); passed < 2*time.Minute {
 			t.Errorf("it gave up after %s", passed)
@@ -400,11 +406,7 @@ func TestEventuallyFailsWithTheLastOutputWhenItsProductTimeIsOver(t *testing.T) 
 func TestWhatAWaitSawIsToldInPart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := clock.NewFrozen(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
-		ctx, stop := context.WithCancel(t.Context())
-		var wg sync.WaitGroup
-		wg.Go(func() { advance(ctx, c) })
-		defer wg.Wait()
+		c, stop := moving(t)
 		defer stop()
 		n := 0
 		count := func(_ context.Context, c verb.Call) error {
@@ -423,11 +425,7 @@ func TestWhatAWaitSawIsToldInPart(t *testing.T) {
 func TestWithinCutsOffWhatTakesLonger(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := clock.NewFrozen(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
-		ctx, stop := context.WithCancel(t.Context())
-		var wg sync.WaitGroup
-		wg.Go(func() { advance(ctx, c) })
-		defer wg.Wait()
+		c, stop := moving(t)
 		defer stop()
 		hang := func(ctx context.Context, _ verb.Call) error {
 			<-ctx.Done()
@@ -459,11 +457,7 @@ func TestWithinCutsOffWhatTakesLonger(t *testing.T) {
 func TestConsistentlyHoldsOrFailsAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := clock.NewFrozen(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
-		ctx, stop := context.WithCancel(t.Context())
-		var wg sync.WaitGroup
-		wg.Go(func() { advance(ctx, c) })
-		defer wg.Wait()
+		c, stop := moving(t)
 		defer stop()
 		n := 0
 		thrice := func(_ context.Context, c verb.Call) error {
