@@ -1,13 +1,10 @@
 package portal_test
 
 import (
-	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -151,18 +148,10 @@ func TestMethodsAreWhatTheySay(t *testing.T) {
 // that signs out.
 func TestTheSessionsCookieIsTheBrowsersAlone(t *testing.T) {
 	t.Parallel()
-	o, s := options(t, filepath.Join(t.TempDir(), "portal.db"))
-	pair := httptest.NewUnstartedServer(nil)
-	pair.StartTLS() // for its certificate
-	defer pair.Close()
-	o.TLS = &tls.Config{Certificates: pair.TLS.Certificates, MinVersion: tls.VersionTLS12}
-	o.TLSListener = must((&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0"))(t)
-	s.serve(t, o)
-	secure := pair.Client()
-	defer secure.CloseIdleConnections()
+	s, secureBase, secure := overTLS(t)
 	secure.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	seen := map[string]bool{}
-	for base, client := range map[string]*http.Client{s.URL(): {CheckRedirect: secure.CheckRedirect}, "https://" + o.TLSListener.Addr().String(): secure} {
+	for base, client := range map[string]*http.Client{s.URL(): {CheckRedirect: secure.CheckRedirect}, secureBase: secure} {
 		var kept *http.Cookie
 		for _, path := range []string{"/sign-in", "/sign-in", "/sign-out"} {
 			req := must(http.NewRequestWithContext(t.Context(), http.MethodPost, base+path, strings.NewReader("pick=ada")))(t)

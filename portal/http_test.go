@@ -219,18 +219,25 @@ func FuzzBodies(f *testing.F) {
 	})
 }
 
-func TestSameFaceOverTLS(t *testing.T) {
-	t.Parallel()
+// overTLS serves a portal over HTTPS, too: at base, for client.
+func overTLS(t *testing.T) (s *sut, base string, client *http.Client) {
+	t.Helper()
 	o, s := options(t, filepath.Join(t.TempDir(), "portal.db"))
 	pair := httptest.NewUnstartedServer(nil)
 	pair.StartTLS() // for its certificate
-	defer pair.Close()
+	t.Cleanup(pair.Close)
 	o.TLS = &tls.Config{Certificates: pair.TLS.Certificates, MinVersion: tls.VersionTLS12}
 	o.TLSListener = must((&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0"))(t)
 	s.serve(t, o)
-	client := pair.Client()
-	defer client.CloseIdleConnections()
-	c := api.Client{BaseURL: "https://" + o.TLSListener.Addr().String(), Token: operator, HTTP: client}
+	client = pair.Client()
+	t.Cleanup(client.CloseIdleConnections)
+	return s, "https://" + o.TLSListener.Addr().String(), client
+}
+
+func TestSameFaceOverTLS(t *testing.T) {
+	t.Parallel()
+	s, base, client := overTLS(t)
+	c := api.Client{BaseURL: base, Token: operator, HTTP: client}
 	if got := must(c.Environments(t.Context()))(t); len(got) != 0 {
 		t.Errorf("environments are %v", got)
 	}
