@@ -9,7 +9,9 @@ import (
 	"github.com/dpesim/dpesim/sim"
 )
 
-//go:embed lifecycle.md
+// files has the scenarios, whose names are in small letters; DESIGN.md is none.
+//
+//go:embed [a-z]*.md
 var files embed.FS
 
 // Names lists the built-in scenarios in alphabetical order.
