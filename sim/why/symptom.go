@@ -168,6 +168,9 @@ func (l *log) dpe(s subject, rows []DPE) (Explanation, error) {
 	if !ok {
 		e, ok = l.newest(connected.Seq, 0, func(e sim.Event) bool { return mine(e) && e.What == "engine disconnected" })
 	}
+	if !ok { // others connected after this one had got into trouble
+		e, ok = l.podTrouble(label, 0)
+	}
 	if !ok {
 		e, ok = l.newestPod(label)
 	}

@@ -227,6 +227,20 @@ func TestExplanations(t *testing.T) {
 			},
 			"nothing: it works",
 		},
+		"a DPE one of whose pods had no room before the other connected": {
+			"dpe/edge-eu",
+			why.Facts{DPEs: waiting, Events: installed(
+				cluster(4, "pod unschedulable", "pod", "edge-eu-1", "reason", "0/1 nodes are available: 1 Insufficient memory."),
+				cluster(3, "pod created", "pod", "edge-eu-2"),
+				cloud(sim.PartDPM, 6, "engine connected", "replica", "edge-eu-2"),
+				cluster(6, "pod ready", "pod", "edge-eu-2"),
+			)},
+			[]string{
+				"dpe/acme/edge-eu: DPE isn't connected yet (0 of 1 replicas connected): pod unschedulable: 0/1 nodes are available: 1 Insufficient memory.",
+				" pod unschedulable; pod created; deployment scaled; helm install started*",
+			},
+			"make room",
+		},
 		"a DPE that was removed and still runs": {
 			"dpe/acme/edge-eu",
 			why.Facts{Events: installed(cluster(4, "container started", "pod", "edge-eu-1"), cloud(sim.PartPortal, 0, "dpe removed"))},
@@ -394,4 +408,48 @@ func FuzzExplain(f *testing.F) {
 			t.Error("the facts were changed")
 		}
 	})
+}
+
+func TestTroubledIsWhatDoesNotWorkNow(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		events []sim.Event
+		want   []string
+	}{
+		"nothing": {installed(cluster(4, "container started", "pod", "edge-eu-1"), cluster(5, "pod ready", "pod", "edge-eu-1")), nil},
+		"mended":  {installed(cluster(4, "pod unschedulable", "pod", "edge-eu-1"), cluster(4, "pod scheduled", "pod", "edge-eu-1")), nil},
+		"a crash loop that starts again": {
+			installed(cluster(4, "container exited", "pod", "edge-eu-1", "exit_code", "1"), cluster(4, "container started", "pod", "edge-eu-1")),
+			[]string{"pod/dpe/edge-eu-1"},
+		},
+		"a task that is done": {installed(cluster(4, "container exited", "pod", "edge-eu-1", "exit_code", "0")), nil},
+		"the newest first": {
+			told(
+				cluster(0, "node stopped", "node", "n1"), cluster(0, "node lost", "node", "n2"), cluster(0, "node started", "node", "n2"),
+				cluster(0, "helm release failed", "release", "edge-eu"), cloud(sim.PartDPM, 0, "job failed", "job_id", "j-1"),
+				cloud(sim.PartDPM, 0, "engine refused"),
+			),
+			[]string{"dpe/acme/edge-eu", "job/j-1", "release/dpe/edge-eu", "node/n1"},
+		},
+		"an engine that was let in later": {told(cloud(sim.PartDPM, 0, "engine refused"), cloud(sim.PartDPM, 0, "engine connected")), nil},
+	} {
+		if diff := cmp.Diff(tc.want, why.Troubled(tc.events)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestObjectsOfACommandLine(t *testing.T) {
+	t.Parallel()
+	for command, want := range map[string][]string{
+		`eventually 30s expect dpe/acme/finance status.state=connected`: {"dpe/acme/finance"},
+		`expect "pod/dpe/p-1" a=b && expect pod/dpe/p-1 c=d`:            {"pod/dpe/p-1"},
+		`expect job/acme/j-1 state=SUCCESS`:                             {"job/j-1"},
+		`kubectl get deployment/finance node/n1 | cat > out/file`:       {"deployment/finance", "node/n1"},
+		`expect dpe/acme/$label a=b; dpesim s3 cat acme results/key`:    nil,
+	} {
+		if diff := cmp.Diff(want, why.Objects(command)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", command, diff)
+		}
+	}
 }
