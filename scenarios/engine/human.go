@@ -10,7 +10,7 @@ import (
 )
 
 // Human is a [Reporter] for a person: one line per step with "ok" or "FAIL" and the wall time, what the step said
-// under it, and all that it printed only where it failed.
+// under it, and all that is known of it only where it failed.
 type Human struct{ W io.Writer }
 
 var _ Reporter = Human{}
@@ -48,8 +48,10 @@ func (h Human) StepFinished(e StepFinished) {
 	} else {
 		fmt.Fprintf(h.W, "\n     %v\n", e.Err)
 	}
-	for line := range strings.Lines(e.Output) {
-		fmt.Fprintf(h.W, "     | %s\n", strings.TrimRight(line, "\r\n"))
+	quoted(h.W, e.Output)
+	for _, f := range e.Clues {
+		fmt.Fprintf(h.W, "     %s:\n", f.Title)
+		quoted(h.W, f.Text)
 	}
 	for i, line := range slices.Collect(strings.Lines(e.Hint)) {
 		head := "hint:"
@@ -59,6 +61,13 @@ func (h Human) StepFinished(e StepFinished) {
 		fmt.Fprintf(h.W, "     %s %s\n", head, strings.TrimRight(line, "\r\n"))
 	}
 	fmt.Fprintln(h.W)
+}
+
+// quoted prints text under a step's line, so that it is told from what the engine says.
+func quoted(w io.Writer, text string) {
+	for line := range strings.Lines(text) {
+		fmt.Fprintf(w, "     | %s\n", strings.TrimRight(line, "\r\n"))
+	}
 }
 
 // ScenarioFinished prints the result.

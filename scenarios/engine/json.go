@@ -29,6 +29,8 @@ type Line struct {
 	FailedLine     int      `json:"failed_line,omitempty"`     // *_finished that is not ok: of the command in the file
 	Output         string   `json:"output,omitempty"`          // step_finished that is not ok: all that it printed
 	Hint           string   `json:"hint,omitempty"`            // step_finished that is not ok: the step's hint
+
+	Clues []Clue `json:"clues,omitempty"` // step_finished that is not ok: what helps to understand why
 }
 
 // ScenarioStarted prints a scenario_started line.
@@ -46,7 +48,7 @@ func (j JSON) StepFinished(e StepFinished) {
 	l := finished("step_finished", e.Elapsed.Seconds(), e.Err)
 	l.File, l.Step, l.Line, l.Finally, l.Said, l.Hint = e.File, e.Name, e.Line, e.Finally, e.Said, e.Hint
 	if e.Err != nil {
-		l.Output = e.Output
+		l.Output, l.Clues = e.Output, e.Clues
 	}
 	j.print(l)
 }

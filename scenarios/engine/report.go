@@ -1,6 +1,12 @@
 package engine
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dpesim/dpesim/sim"
+)
 
 // Reporter is told how a run goes, in order and one call at a time. [Human] and [JSON] are reporters.
 type Reporter interface {
@@ -36,6 +42,39 @@ type StepFinished struct {
 	Said    []string      // by the word say, one line each
 	Hint    string        // the text of the step's hints, "" if it went well
 	Output  string        // everything else that the step printed, both streams as they came
+
+	Events []sim.Event // of [Options].Bus while the step ran, as far as they are remembered
+	Clues  []Clue      // of [Options].Diagnose; nil if the step went well
+}
+
+// Clue is something that helps to understand why a step failed.
+type Clue struct {
+	Title string `json:"title"` // what it is: "why dpe/acme/finance"
+	Text  string `json:"text"`  // lines
+}
+
+// Detail gives all that is known of a step beside its error: what it printed, what was found, its hint. It is "" if there
+// is nothing.
+func (e StepFinished) Detail() string {
+	var b strings.Builder
+	section := func(title, text string) {
+		if text = strings.TrimRight(text, "\n"); text == "" {
+			return
+		}
+		if b.Len() > 0 {
+			b.WriteString("\n")
+		}
+		if title != "" {
+			fmt.Fprintf(&b, "%s:\n", title)
+		}
+		b.WriteString(text + "\n")
+	}
+	section("", e.Output)
+	for _, f := range e.Clues {
+		section(f.Title, f.Text)
+	}
+	section("hint", e.Hint)
+	return b.String()
 }
 
 // ScenarioFinished is the end of a run, after the clean-up.

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"regexp"
 	"strings"
@@ -24,10 +25,14 @@ func told(t *testing.T) *engine.Scenario {
 	return s
 }
 
+func clue(context.Context, engine.StepFinished) []engine.Clue {
+	return []engine.Clue{{Title: "why it is so", Text: "because\n"}}
+}
+
 func TestHumanShowsALinePerStepAndTheOutputOfTheOneThatFailed(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	if err := engine.Run(t.Context(), told(t), engine.Options{Dir: t.TempDir(), Report: engine.Human{W: &out}}); err == nil {
+	if err := engine.Run(t.Context(), told(t), engine.Options{Dir: t.TempDir(), Report: engine.Human{W: &out}, Diagnose: clue}); err == nil {
 		t.Error("it passed")
 	}
 	got := regexp.MustCompile(`\d+\.\d\ds`).ReplaceAllString(out.String(), "0.00s")
@@ -41,6 +46,8 @@ FAIL   0.00s  Bad
 
      test.md:16: exit status 1: test 1 = 2 || ...
      | shown
+     why it is so:
+     | because
      hint: Count again.
            Then (twice).
            test 4 = 4
@@ -58,7 +65,7 @@ FAILED after 1 of 3 steps in 0.00s: test.md:16: step "Bad": exit status 1: test 
 func TestJSONIsOneDocumentedObjectPerLine(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	if err := engine.Run(t.Context(), told(t), engine.Options{Dir: t.TempDir(), Report: engine.JSON{W: &out}}); err == nil {
+	if err := engine.Run(t.Context(), told(t), engine.Options{Dir: t.TempDir(), Report: engine.JSON{W: &out}, Diagnose: clue}); err == nil {
 		t.Error("it passed")
 	}
 	var got []engine.Line
@@ -84,6 +91,7 @@ func TestJSONIsOneDocumentedObjectPerLine(t *testing.T) {
 		{
 			Event: "step_finished", File: "test.md", Step: "Bad", Line: 12, OK: &bad, Said: []string{"two"},
 			Error: "exit status 1: test 1 = 2 || ...", FailedLine: 16, Output: "shown\n", Hint: "Count again.\nThen (twice).\ntest 4 = 4",
+			Clues: []engine.Clue{{Title: "why it is so", Text: "because\n"}},
 		},
 		{Event: "step_started", File: "test.md", Step: "Good", Line: 4, Finally: true},
 		{Event: "step_finished", File: "test.md", Step: "Good", Line: 4, Finally: true, OK: &ok, Said: []string{"bye"}},
@@ -91,5 +99,16 @@ func TestJSONIsOneDocumentedObjectPerLine(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestDetailIsAllThatIsKnownOfAStep(t *testing.T) {
+	t.Parallel()
+	e := engine.StepFinished{Output: "printed\n", Clues: []engine.Clue{{"log", "one\ntwo\n"}, {"none", ""}}, Hint: "look"}
+	if got, want := e.Detail(), "printed\n\nlog:\none\ntwo\n\nhint:\nlook\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := (engine.StepFinished{}).Detail(); got != "" {
+		t.Errorf("of nothing it says %q", got)
 	}
 }

@@ -18,6 +18,9 @@ import (
 // FinallyTimeout is how long, in wall time, all clean-up of a run may take together.
 const FinallyTimeout = 30 * time.Second
 
+// DiagnoseTimeout is how long, in wall time, [Options].Diagnose may take.
+const DiagnoseTimeout = 15 * time.Second
+
 // Options say where and with what a scenario runs.
 type Options struct {
 	Dir   string               // the working directory; made if it is missing; left as it is at the end
@@ -32,6 +35,10 @@ type Options struct {
 	Bus    *event.Bus   // whose events wake eventually and consistently; nil: they look once a second
 	Wall   *clock.Clock // for what a run reports and for its own time limits; nil: the machine's
 	Report Reporter     // nil: nobody
+
+	// Diagnose is asked for what is known of the first step that fails, or that runs when the time of the run is over, while
+	// everything still is as that left it: before the clean-up. Its context lasts for [DiagnoseTimeout]. nil: nobody is asked.
+	Diagnose func(ctx context.Context, failed StepFinished) []Clue
 }
 
 // filled gives o with what nil stands for.
@@ -80,6 +87,8 @@ type run struct {
 	out   *output // of the step that runs
 	begun int     // steps
 	ok    int     // steps
+
+	diagnosed bool
 }
 
 // steps plays the steps up to the first that fails, then ends the background jobs that they left.
@@ -131,7 +140,7 @@ func has(s Step, k Kind) bool {
 func (r *run) step(ctx context.Context, i int, finally bool) error {
 	s := r.s.Steps[i]
 	r.o.Report.StepStarted(StepStarted{File: r.s.File, Index: i, Name: s.Name, Line: s.Line, Finally: finally})
-	began := r.o.Wall.Now()
+	began, before := r.o.Wall.Now(), r.o.Bus.Last()
 	line, err := r.fences(ctx, s, finally)
 	if err != nil && (ctx.Err() == nil || finally) {
 		if ctx.Err() != nil {
@@ -140,15 +149,28 @@ func (r *run) step(ctx context.Context, i int, finally bool) error {
 		err = &StepError{Step: s.Name, File: r.s.File, Line: line, Err: err}
 	}
 	output, said := r.out.take()
-	hint := ""
-	if err != nil {
-		hint = s.Hint()
-	}
-	r.o.Report.StepFinished(StepFinished{
+	e := StepFinished{
 		File: r.s.File, Index: i, Name: s.Name, Line: s.Line, Finally: finally,
-		Elapsed: r.o.Wall.Now().Sub(began), Err: err, Said: said, Output: output, Hint: hint,
-	})
+		Elapsed: r.o.Wall.Now().Sub(began), Err: err, Said: said, Output: output, Events: r.o.Bus.Since(before),
+	}
+	if err != nil {
+		e.Hint = s.Hint()
+		e.Clues = r.diagnose(ctx, e)
+	}
+	r.o.Report.StepFinished(e)
 	return err
+}
+
+// diagnose asks what is known of a step that failed, unless it did because somebody ended the run.
+func (r *run) diagnose(ctx context.Context, failed StepFinished) []Clue {
+	ended := ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded)
+	if r.o.Diagnose == nil || r.diagnosed || ended {
+		return nil
+	}
+	r.diagnosed = true
+	ctx, cancel := r.o.Wall.WithTimeout(context.WithoutCancel(ctx), DiagnoseTimeout)
+	defer cancel()
+	return r.o.Diagnose(ctx, failed)
 }
 
 // fences writes the step's files and runs its guards, then its commands, or for the clean-up its finally fences. It gives

@@ -578,3 +578,63 @@ func TestAVerbCannotTakeAShellsWord(t *testing.T) {
 		}
 	}
 }
+
+// A diagnosis is of the first step that failed, with its events, and before anything is cleaned up.
+func TestDiagnosisComesBeforeTheCleanUp(t *testing.T) {
+	t.Parallel()
+	bus := event.New(clock.New(), 0)
+	s := parsed(t, "## Good", "~~~sh run", "tell one", "~~~", "~~~sh finally", "tell cleaned", "false", "~~~", "## Bad", "~~~sh run", "tell two", "false", "~~~")
+	var asked []engine.StepFinished
+	r, err := play(t, s, engine.Options{
+		Bus: bus,
+		Verbs: map[string]verb.Verb{"tell": func(ctx context.Context, c verb.Call) error {
+			bus.Publish(ctx, sim.Event{What: c.Args[0]})
+			return nil
+		}},
+		Diagnose: func(ctx context.Context, e engine.StepFinished) []engine.Clue {
+			asked = append(asked, e)
+			if all := bus.Since(0); all[len(all)-1].What != "two" {
+				t.Errorf("it comes after %v", all)
+			}
+			return []engine.Clue{{Title: "clue"}}
+		},
+	})
+	stepError(t, err, 15)
+	if len(asked) != 1 || asked[0].Name != "Bad" || asked[0].Err == nil || len(asked[0].Events) != 1 || asked[0].Events[0].What != "two" {
+		t.Errorf("asked of %+v", asked)
+	}
+	var clues []int
+	for _, e := range r.finished {
+		clues = append(clues, len(e.Clues))
+	}
+	if diff := cmp.Diff([]int{0, 1, 0}, clues); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A run whose time is over is diagnosed; one that a person ended is not.
+func TestDiagnosisOfWhatWasEnded(t *testing.T) {
+	t.Parallel()
+	for cause, want := range map[error]int{context.DeadlineExceeded: 1, context.Canceled: 0} {
+		ctx, end := context.WithCancelCause(t.Context())
+		asked := 0
+		err := engine.Run(ctx, script(t, "run", "hang"), engine.Options{
+			Dir: t.TempDir(),
+			Verbs: map[string]verb.Verb{"hang": func(ctx context.Context, _ verb.Call) error {
+				end(cause)
+				<-ctx.Done()
+				return ctx.Err()
+			}},
+			Diagnose: func(ctx context.Context, _ engine.StepFinished) []engine.Clue {
+				asked++
+				if ctx.Err() != nil {
+					t.Errorf("%v: there is no time to look", cause)
+				}
+				return nil
+			},
+		})
+		if err == nil || asked != want {
+			t.Errorf("%v: asked %d times, %v", cause, asked, err)
+		}
+	}
+}

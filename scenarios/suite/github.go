@@ -46,10 +46,7 @@ func (c *githubCase) StepFinished(e engine.StepFinished) {
 	if step, ok := errors.AsType[*engine.StepError](e.Err); ok {
 		line, message = step.Line, step.Err.Error()
 	}
-	text := message + "\n" + e.Output
-	if e.Hint != "" {
-		text += "\nhint: " + e.Hint
-	}
+	text := message + "\n" + e.Detail()
 	fmt.Fprintf(c.g.Log, "::error file=%s,line=%d,title=%s::%s\n", property(e.File), line, property(title(c.c)+": "+e.Name), commandData(strings.TrimRight(text, "\n")))
 }
 

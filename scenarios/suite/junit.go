@@ -120,7 +120,7 @@ func (s *junitSuite) StepFinished(e engine.StepFinished) {
 		c.Name += " (clean-up)"
 	}
 	if e.Err != nil {
-		c.Failure = failureOf(e.Err, e.Output)
+		c.Failure = failureOf(e.Err, e.Detail())
 		if step, ok := errors.AsType[*engine.StepError](e.Err); ok {
 			c.Line = step.Line
 		}
@@ -128,12 +128,12 @@ func (s *junitSuite) StepFinished(e engine.StepFinished) {
 	s.add(c)
 }
 
-func failureOf(err error, output string) *junitFailure {
+func failureOf(err error, detail string) *junitFailure {
 	message, kind := err.Error(), "error"
 	if step, ok := errors.AsType[*engine.StepError](err); ok {
 		message, kind = step.Err.Error(), "check"
 	}
-	return &junitFailure{Message: message, Type: kind, Text: junitText(output)}
+	return &junitFailure{Message: message, Type: kind, Text: junitText(detail)}
 }
 
 func (s *junitSuite) add(c junitCase) {

@@ -22,6 +22,7 @@ import (
 	"github.com/dpesim/dpesim/scenarios/verb"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/clock"
+	"github.com/dpesim/dpesim/sim/diagnosis"
 	"github.com/dpesim/dpesim/sim/stack"
 )
 
@@ -329,6 +330,8 @@ func (a *app) play(ctx context.Context, s *stack.Stack, sc *engine.Scenario, how
 		Keep:   how.keep,
 		Prove:  how.prove,
 		Report: how.report,
+
+		Diagnose: diagnosis.Of(s),
 	})
 }
 

@@ -24,7 +24,7 @@ func TestScenarioRunTellsBuildServers(t *testing.T) {
 	if r.code != 1 || r.stderr != "Error: 1 of 2 scenarios failed: bad.md\n" || !strings.Contains(r.stdout, "\n1 of 2 scenarios ok in ") {
 		t.Errorf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
-	if !strings.Contains(r.stdout, "::error file=bad.md,line=15,title=bad.md%3A Step 2::exit status 1: false\n") {
+	if !strings.Contains(r.stdout, "::error file=bad.md,line=15,title=bad.md%3A Step 2::exit status 1: false%0Aevents before this step") {
 		t.Errorf("no annotation:\n%s", r.stdout)
 	}
 	for path, says := range map[string]string{
@@ -134,3 +134,35 @@ func TestScenarioTestProvesChecks(t *testing.T) {
 	}
 	w.ok("scenario", "run", "bad.md")
 }
+
+// What failed is explained by what the simulator knows: the events, why the objects involved are as they are, what their pods said.
+func TestScenarioRunExplainsAFailure(t *testing.T) {
+	t.Parallel()
+	w := nowhere(t)
+	w.file("bad.md", scenario("dpesim environment create Acme\ndpesim dpe add acme Finance --replicas 2", install+`
+eventually 30s expect dpe/acme/finance status.replicas_connected=1
+expect dpe/acme/finance status.state=connected`))
+	r := w.run("scenario", "run", "bad.md", "--nodes", "1x2cpu,3Gi,500Gi")
+	if r.code != 1 {
+		t.Errorf("exit code %d", r.code)
+	}
+	for _, says := range []string{
+		"status.state=connected: is partially_connected", // how it is instead
+		"     events of this step (the last 10 of ", "engine connected",
+		"     why dpe/acme/finance:\n", "1 Insufficient memory", "<- first cause", "What to do: make room",
+		"     log of pod/dpe/finance-", "connected to dpm",
+	} {
+		if !strings.Contains(r.stdout, says) {
+			t.Errorf("it does not say %q", says)
+		}
+	}
+	if t.Failed() {
+		t.Log(r.stdout)
+	}
+}
+
+// install installs the DPE finance of acme as an operator does.
+const install = `dpesim dpe values acme finance > values.yaml
+dpesim dpe token acme finance > token
+helm registry login "$DPESIM_REGISTRY" --username acme.finance --password-stdin --ca-file "$DPESIM_CA" < token
+helm upgrade --install finance "oci://$DPESIM_REGISTRY/charts/dpe" --namespace dpe --create-namespace -f values.yaml --ca-file "$DPESIM_CA"`

@@ -2,13 +2,12 @@ package cli
 
 import (
 	"context"
-	"fmt"
+	"io"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dpesim/dpesim/portal/api"
-	"github.com/dpesim/dpesim/sim/why"
 )
 
 func newWhyCommand(a *app) *cobra.Command {
@@ -29,29 +28,7 @@ since this simulator was started.`,
 		if err != nil {
 			return err
 		}
-		return output.print(a.Stdout, x, func(w *tabwriter.Writer) { explanation(w, x) })
+		return output.print(a.Stdout, x, func(w *tabwriter.Writer) { _, _ = io.WriteString(w, x.Text()) })
 	})
 	return cmd
-}
-
-// explanation prints x for a person: the newest event of each chain first, the first cause marked.
-func explanation(w *tabwriter.Writer, x why.Explanation) {
-	fmt.Fprintln(w, x.Summary)
-	for _, c := range x.Chains {
-		fmt.Fprintln(w)
-		if c.Relation != "" {
-			fmt.Fprintf(w, "%s:\n", c.Relation)
-		}
-		for _, s := range c.Steps {
-			mark, after := " ", ""
-			if s.Seq == x.FirstCause {
-				mark, after = ">", "   <- first cause"
-			}
-			fmt.Fprintf(w, "%s %s\t%s\t%s%s\n", mark, s.Time.Format("15:04:05.000"), s.Part, s.Text, after)
-		}
-		if c.Forgotten {
-			fmt.Fprintln(w, "  what led to it is no longer remembered")
-		}
-	}
-	fmt.Fprintf(w, "\nWhat to do: %s\n", x.Hint)
 }

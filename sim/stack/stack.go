@@ -319,3 +319,6 @@ func (s *Stack) Clock() *clock.Clock { return s.config.Clock }
 
 // Faults gives what can be broken on purpose.
 func (s *Stack) Faults() *fault.Set { return s.faults }
+
+// Operator gives the cluster as its operator sees it.
+func (s *Stack) Operator() *cluster.View { return s.cluster.View() }
