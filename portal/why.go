@@ -46,7 +46,7 @@ func (p *Portal) facts(ctx context.Context, subject string) (why.Facts, error) {
 		}
 		for _, d := range dpes {
 			f.DPEs = append(f.DPEs, why.DPE{
-				Environment: d.Environment, Label: d.Label, Connected: d.Status.State == api.StateConnected, Message: d.Status.Message, Detail: d.Status.Detail,
+				Environment: d.Environment, Label: d.Label, Connected: d.Status.State == api.StateConnected, Message: d.Status.Message, Detail: d.Status.Detail, Compliance: d.Status.Compliance,
 			})
 		}
 		if !strings.HasPrefix(subject, "job/") {

@@ -149,6 +149,10 @@ func (l *log) dpe(s subject, rows []DPE) (Explanation, error) {
 	mine := func(e sim.Event) bool { return e.DPE == label && e.Environment == env }
 	if d.Connected {
 		out.Hint = "nothing: it works"
+		if d.Compliance != "" {
+			out.Summary += ": " + d.Compliance
+			out.Hint = fmt.Sprintf("it works, and more run than may: 'dpesim kubectl scale deployment/%s -n NAMESPACE --replicas N' takes some away, 'dpesim dpe edit %s %s --replicas N' asks for more", label, env, label)
+		}
 		e, ok := l.became(mine)
 		if !ok {
 			e, ok = l.newest(0, 0, func(e sim.Event) bool { return mine(e) && e.What == "engine connected" })

@@ -26,6 +26,7 @@ type DPE struct {
 	Connected   bool   // as many replicas as wanted
 	Message     string // the product's words: "DPE isn't connected yet"
 	Detail      string // "1 of 3 replicas connected"
+	Compliance  string // why more replicas run than may, "" if no more do
 }
 
 // Job is a job as the portal shows it.

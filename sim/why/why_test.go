@@ -227,6 +227,21 @@ func TestExplanations(t *testing.T) {
 			},
 			"nothing: it works",
 		},
+		"a green DPE of which more run than may": {
+			"dpe/edge-eu",
+			why.Facts{
+				DPEs: []why.DPE{{
+					Environment: "acme", Label: "edge-eu", Connected: true, Message: "DPE is connected successfully", Detail: "2 of 1 replicas connected",
+					Compliance: "2 replicas are connected, and 1 are specified",
+				}},
+				Events: told(cloud(sim.PartPortal, 0, "dpe status changed", "to", "connected", "replicas", "2 of 1")),
+			},
+			[]string{
+				"dpe/acme/edge-eu: DPE is connected successfully (2 of 1 replicas connected): 2 replicas are connected, and 1 are specified",
+				" dpe status changed*",
+			},
+			"kubectl scale deployment/edge-eu",
+		},
 		"a DPE one of whose pods had no room before the other connected": {
 			"dpe/edge-eu",
 			why.Facts{DPEs: waiting, Events: installed(
