@@ -242,7 +242,7 @@ func (c scene) limits() {
 	add("hr!", "1")
 	p.sees(`the label hr, derived from the name "hr!", is that of DPE "HR" in environment limits`)
 	add("Sales", "2")
-	p.sees("the licence allows 4, 3 are used (hr 3) and 1 are free", "ask for fewer replicas")
+	p.sees("the licence allows 4, others use 3 (hr 3) and 1 are free", "ask for fewer replicas")
 	if p.value("Name") != "Sales" || p.value("Replicas") != "2" {
 		c.t.Error("what was typed is gone")
 	}

@@ -20,13 +20,13 @@ func TestLicenceIsSharedWithManagedDPEs(t *testing.T) {
 		t.Errorf("scaled: %+v", m)
 	}
 	_, err := s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance", Replicas: 3})
-	wantError(t, err, sim.Exhausted, "cannot have 3 more replicas: the licence allows 5, 3 are used (Ataccama-managed 3) and 2 are free")
+	wantError(t, err, sim.Exhausted, "has no room for 3 replicas: the licence allows 5, others use 3 (Ataccama-managed 3) and 2 are free")
 	d := must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance", Replicas: 2}))(t) // the one engine of the contract: managed ones do not count
 	_, err = s.ScaleManaged(ctx, e.ID, 4, 0)
-	wantError(t, err, sim.Exhausted, "cannot have 4 more replicas: the licence allows 5, 2 are used (finance 2) and 3 are free")
+	wantError(t, err, sim.Exhausted, "has no room for 4 replicas: the licence allows 5, others use 2 (finance 2) and 3 are free")
 	three := 3
 	_, err = s.EditDPE(ctx, e.ID, d.Label, api.DPEEdit{Replicas: &three}, 0)
-	wantError(t, err, sim.Exhausted, "3 are used (Ataccama-managed 3)")
+	wantError(t, err, sim.Exhausted, "others use 3 (Ataccama-managed 3)")
 	if u := must(s.Environment(ctx, e.ID))(t).Usage; u.Engines != 1 || u.Replicas != 5 || u.Managed != 3 {
 		t.Errorf("usage %+v", u)
 	}

@@ -229,7 +229,7 @@ func TestLimitsSayWhatIsUsedByWhom(t *testing.T) {
 	e := s.environment(t, api.EnvironmentSpec{Name: "Prod"})
 	must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "Finance", Replicas: 6}))(t)
 	_, err := s.AddDPE(ctx, e.ID, api.DPESpec{Name: "HR", Replicas: 5})
-	wantError(t, err, sim.Exhausted, "licence allows 10", "6 are used", "finance 6", "4 are free")
+	wantError(t, err, sim.Exhausted, "licence allows 10", "others use 6", "finance 6", "4 are free")
 	must(s.AddDPE(ctx, e.ID, api.DPESpec{Name: "HR", Replicas: 1}))(t)
 	eleven := 10
 	_, err = s.EditDPE(ctx, e.ID, "finance", api.DPEEdit{Replicas: &eleven}, 0)

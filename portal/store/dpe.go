@@ -349,7 +349,7 @@ func checkReplicas(e Environment, others []DPE, managed, wanted int) error {
 	if wanted <= licensed-used {
 		return nil
 	}
-	return api.InField("replicas", sim.Errorf(sim.Exhausted, "environment %s cannot have %d more replicas: the licence allows %d, %d are used (%s) and %d are free",
+	return api.InField("replicas", sim.Errorf(sim.Exhausted, "environment %s has no room for %d replicas: the licence allows %d, others use %d (%s) and %d are free",
 		e.ID, wanted, licensed, used, orNone(by), max(licensed-used, 0)).
 		WithHelp("ask for fewer replicas, or free some by editing or removing another DPE; the limit is shared by all DPEs of the environment, self-managed and Ataccama-managed"))
 }
