@@ -102,7 +102,7 @@ func (p *Portal) submitJob(ctx context.Context, env sim.EnvironmentID, s api.Job
 	if _, err := p.store.Environment(ctx, env); err != nil {
 		return api.Job{}, err
 	}
-	if s.Label != "" {
+	if s.Label != "" && s.Label != api.ManagedLabel {
 		if _, _, err := p.store.DPE(ctx, env, s.Label); err != nil {
 			return api.Job{}, api.InField("label", err)
 		}

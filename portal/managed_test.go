@@ -43,6 +43,9 @@ func TestLicenceIsSharedWithManagedDPEs(t *testing.T) {
 	if got := s.post(t, "/environments/prod/managed", url.Values{"replicas": {"5"}}); got.code != http.StatusSeeOther {
 		t.Errorf("the form: %d %s", got.code, got.body)
 	}
+	if got := s.get(t, "/environments/prod/jobs"); !strings.Contains(got.body, `value="ataccama-managed"`) {
+		t.Errorf("the form of a job does not offer the managed DPEs: %d", got.code)
+	}
 	in := must(s.Intents(ctx))(t)[0].Managed
 	if in.Replicas != 5 || in.PublicKey == nil || in.Key == "" || in.SecretKey == "" {
 		t.Errorf("the intent: %d replicas", in.Replicas)

@@ -39,12 +39,15 @@ func (p *Portal) jobsPage(c echo.Context, s api.JobSpec, wrong error) error {
 		return err
 	}
 	view := ui.JobsPage{Frame: f, Bucket: s.Bucket, Key: s.Key}
-	_, dpes, err := p.store.DPEs(ctx, env)
+	e, dpes, err := p.store.DPEs(ctx, env)
 	if err != nil {
 		return err
 	}
 	for _, d := range dpes {
 		view.Labels = append(view.Labels, ui.Option{Value: string(d.Label), Text: d.Name, Chosen: d.Label == s.Label})
+	}
+	if e.Managed.Replicas > 0 {
+		view.Labels = append(view.Labels, ui.Option{Value: string(api.ManagedLabel), Text: "Ataccama-managed", Chosen: s.Label == api.ManagedLabel})
 	}
 	if wrongFilter != nil {
 		filter = api.JobFilter{}

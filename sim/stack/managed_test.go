@@ -45,7 +45,7 @@ func TestManagedDPEsRunInTheCloud(t *testing.T) { //nolint:tparallel // the runs
 			t.Fatal(err)
 		}
 		eventually(t, s, "two are connected", func() bool { return len(managedReleases(t, s)) == 2 })
-		job, err := s.API.SubmitJob(t.Context(), "acme", api.JobSpec{Bucket: "sample-data", Key: "airports.csv"})
+		job, err := s.API.SubmitJob(t.Context(), "acme", api.JobSpec{Bucket: "sample-data", Key: "airports.csv", Label: api.ManagedLabel})
 		if err != nil {
 			t.Fatal(err)
 		}
