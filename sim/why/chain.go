@@ -138,9 +138,12 @@ func relations() []relation {
 				return x.What == "component revoked" && x.Detail["key_id"] != "" && x.Detail["key_id"] == e.Detail["key_id"]
 			})
 		}},
+		{"the platform had been upgraded", tooOld, func(l *log, e sim.Event) (sim.Event, bool) {
+			return l.newest(0, e.Seq, func(x sim.Event) bool { return x.What == "environment upgraded" && x.Environment == e.Environment })
+		}},
 		{"its access had been withdrawn", func(e sim.Event) bool { return e.Part == sim.PartRegistry && refusal(e) }, func(l *log, e sim.Event) (sim.Event, bool) {
 			return l.newest(0, e.Seq, func(x sim.Event) bool {
-				return x.Part == sim.PartPortal && x.What == "dpe removed" && e.Detail["user"] == string(x.Environment)+"."+string(x.DPE)
+				return (x.What == "dpe removed" || x.What == "registry token rotated") && e.Detail["user"] == string(x.Environment)+"."+string(x.DPE)
 			})
 		}},
 		{"the allowlist had been set", func(e sim.Event) bool { return e.Part == sim.PartEdge && refusal(e) && e.Environment != "" }, func(l *log, e sim.Event) (sim.Event, bool) {
@@ -182,6 +185,11 @@ func what(names ...string) func(sim.Event) bool {
 // refusal tells whether e says that somebody was not let in.
 func refusal(e sim.Event) bool {
 	return strings.Contains(e.What, "refused") && e.What != "event refused" && e.What != writeRefused
+}
+
+// tooOld tells whether DPM refused an engine because the platform works with newer ones only.
+func tooOld(e sim.Event) bool {
+	return e.What == "engine refused" && strings.HasPrefix(e.Detail["reason"], "upgrade required")
 }
 
 // concerns tells whether a refusal is one of the DPE: it says so, or by the user name that it was tried with.

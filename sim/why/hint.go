@@ -14,7 +14,7 @@ func hint(e sim.Event) string {
 	switch e.What {
 	case "pod unschedulable":
 		switch {
-		case strings.Contains(reason, "Insufficient"):
+		case strings.Contains(reason, "Insufficient"), strings.Contains(reason, "enough free storage"):
 			return "make room: add a node, free what others request, or ask for less (fewer replicas, a smaller tier); 'dpesim kubectl describe nodes' shows what is requested"
 		case strings.Contains(reason, "unschedulable"):
 			return "'dpesim kubectl uncordon NODE' lets pods onto a node again; 'dpesim kubectl get nodes' shows which are cordoned"
@@ -31,6 +31,9 @@ func hint(e sim.Event) string {
 	case "pod evicted":
 		return "give it more scratch disk, or the node more room; " + describe
 	case "engine refused":
+		if tooOld(e) {
+			return fmt.Sprintf("upgrade it: 'dpesim dpe commands %s %s' prints how", e.Environment, e.DPE)
+		}
 		switch e.Detail["kind"] {
 		case sim.Forbidden.String():
 			return "its key is withdrawn for ever: uninstall it, or add the DPE again and install that with its new values file"

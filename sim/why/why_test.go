@@ -88,6 +88,15 @@ func TestExplanations(t *testing.T) {
 			},
 			"make room",
 		},
+		"a pod whose scratch disk fits on no node": {
+			"pod/edge-eu-1",
+			why.Facts{Events: installed(cluster(4, "pod unschedulable", "pod", "edge-eu-1", "reason", "0/1 nodes are available: 1 node(s) did not have enough free storage."))},
+			[]string{
+				"pod/dpe/edge-eu-1: pod unschedulable: 0/1 nodes are available: 1 node(s) did not have enough free storage.",
+				" pod unschedulable; pod created; deployment scaled; helm install started*",
+			},
+			"make room",
+		},
 		"a pod on cordoned nodes": {
 			"pod/edge-eu-1",
 			why.Facts{Events: told(
@@ -114,6 +123,33 @@ func TestExplanations(t *testing.T) {
 				"the registry refused the node: login refused", "its access had been withdrawn: dpe removed*",
 			},
 			"fresh values file",
+		},
+		"an image that is refused since the token was replaced": {
+			"pod/dpe/edge-eu-1",
+			why.Facts{Events: installed(
+				cloud(sim.PartPortal, 0, "registry token rotated", "by", "tess"),
+				sim.Event{Part: sim.PartRegistry, What: "login refused", Detail: map[string]string{"user": "acme.edge-eu", "reason": "wrong token"}},
+				cluster(4, "image pull backed off", "pod", "edge-eu-1", "message", "401 Unauthorized"),
+			)},
+			[]string{
+				"pod/dpe/edge-eu-1: image pull backed off: 401 Unauthorized",
+				" image pull backed off; pod created; deployment scaled; helm install started",
+				"the registry refused the node: login refused", "its access had been withdrawn: registry token rotated*",
+			},
+			"fresh values file",
+		},
+		"a DPE that is too old for the platform": {
+			"dpe/acme/edge-eu",
+			why.Facts{DPEs: []why.DPE{{Environment: "acme", Label: "edge-eu", Message: "DPE is disconnected", Detail: "0 of 1 replicas connected"}}, Events: installed(
+				cloud(sim.PartDPM, 0, "engine connected", "replica", "edge-eu-1"),
+				sim.Event{Part: sim.PartPortal, Environment: "acme", What: "environment upgraded", Detail: map[string]string{"from": "14.5.0", "to": "15.3.0"}},
+				cloud(sim.PartDPM, 0, "engine refused", "kind", "conflict", "reason", "upgrade required: the engine has release 14.5.0"),
+			)},
+			[]string{
+				"dpe/acme/edge-eu: DPE is disconnected (0 of 1 replicas connected): engine refused: upgrade required: the engine has release 14.5.0",
+				" engine refused", "the platform had been upgraded: environment upgraded*",
+			},
+			"upgrade it: 'dpesim dpe commands acme edge-eu' prints how",
 		},
 		"a crash loop whose engine was refused": {
 			"pod/edge-eu-1",
