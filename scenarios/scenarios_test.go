@@ -15,7 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the table of the built-in scenarios in docs/scenarios.md")
 
-func TestEveryBuiltInScenarioParsesAndChecksSomething(t *testing.T) {
+func TestEveryBuiltInScenarioHasAWordForTheReader(t *testing.T) {
 	t.Parallel()
 	names := scenarios.Names()
 	if !slices.Contains(names, "lifecycle") || !slices.IsSorted(names) || slices.Contains(names, "DESIGN") {
@@ -23,19 +23,13 @@ func TestEveryBuiltInScenarioParsesAndChecksSomething(t *testing.T) {
 	}
 	for _, name := range names {
 		s := parse(t, name)
-		checks := 0
 		for _, step := range s.Steps {
 			if step.Prose == "" {
 				t.Errorf("%s:%d: step %q has no word for the reader", name, step.Line, step.Name)
 			}
-			for _, f := range step.Fences {
-				if f.Kind == engine.CheckFence {
-					checks++
-				}
-			}
 		}
-		if checks == 0 || s.Summary == "" || s.Minutes == 0 {
-			t.Errorf("%s: %d checks, summary %q, %d minutes", name, checks, s.Summary, s.Minutes)
+		if s.Summary == "" || s.Minutes == 0 {
+			t.Errorf("%s: summary %q, %d minutes", name, s.Summary, s.Minutes)
 		}
 	}
 }

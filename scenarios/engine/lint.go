@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"os"
@@ -10,9 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/ast"
-	"github.com/yuin/goldmark/text"
 	"mvdan.cc/sh/v3/interp"
 	"mvdan.cc/sh/v3/syntax"
 )
@@ -36,9 +33,8 @@ const Unknown = "\x00"
 
 // Lint finds what would go wrong, or never go wrong, when the scenario runs: words that nobody knows, wrong arguments of those
 // in words (nil: not looked at), checks that cannot fail, waits without an end, fences of shell that nothing runs, and links
-// that lead nowhere. src is what it was parsed from; links are looked up from the directory of s.File. Findings are in the
-// order of the file.
-func Lint(s *Scenario, src []byte, words map[string]WordCheck) []Finding {
+// that lead nowhere, looked up from the directory of s.File. Findings are in the order of the file.
+func Lint(s *Scenario, words map[string]WordCheck) []Finding {
 	l := &linter{s: s, words: words, functions: map[string]bool{}}
 	for _, step := range s.Steps {
 		for _, f := range step.Fences {
@@ -64,7 +60,7 @@ func Lint(s *Scenario, src []byte, words map[string]WordCheck) []Finding {
 	if checks == 0 {
 		l.add(s.Steps[0].Line, "the scenario checks nothing: give it a fence \"sh check\"")
 	}
-	l.markdown(src)
+	l.markdown()
 	slices.SortStableFunc(l.found, func(a, b Finding) int { return a.Line - b.Line })
 	return slices.Compact(l.found)
 }
@@ -227,15 +223,8 @@ func substitutes(assigns []*syntax.Assign) bool {
 }
 
 // markdown looks at fences of shell that nothing runs, and at links.
-func (l *linter) markdown(src []byte) {
-	src = bytes.ReplaceAll(src, []byte("\r\n"), []byte("\n"))
-	p := &parser{s: &Scenario{File: l.s.File}, src: src}
-	body, err := p.frontMatter()
-	if err != nil {
-		return // it was parsed before
-	}
-	doc := append(bytes.Repeat([]byte("\n"), body), src[body:]...)
-	root := goldmark.DefaultParser().Parse(text.NewReader(doc))
+func (l *linter) markdown() {
+	root, doc := l.s.document()
 	anchors := map[string]bool{}
 	type link struct {
 		line int
@@ -255,12 +244,12 @@ func (l *linter) markdown(src []byte) {
 				info = strings.TrimSpace(string(n.Info.Segment.Value(doc)))
 			}
 			if slices.Contains([]string{"sh", "bash", "shell", "console"}, info) {
-				l.add(p.line(n.Pos()), "nothing runs this fence: make it \"sh run\", \"sh check\" or \"text\"")
+				l.add(l.s.line(n.Pos()), "nothing runs this fence: make it \"sh run\", \"sh check\" or \"text\"")
 			}
 		case *ast.Link:
-			links = append(links, link{p.line(max(0, position(n))), string(n.Destination)})
+			links = append(links, link{l.s.line(max(0, position(n))), string(n.Destination)})
 		case *ast.Image:
-			links = append(links, link{p.line(max(0, position(n))), string(n.Destination)})
+			links = append(links, link{l.s.line(max(0, position(n))), string(n.Destination)})
 		}
 		return ast.WalkContinue, nil
 	})

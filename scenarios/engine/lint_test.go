@@ -78,7 +78,7 @@ func TestLint(t *testing.T) {
 				t.Fatal(err)
 			}
 			var told []string
-			for _, f := range engine.Lint(s, src, words) {
+			for _, f := range engine.Lint(s, words) {
 				told = append(told, strings.TrimPrefix(f.String(), file+":"))
 			}
 			if diff := cmp.Diff(x.told, told); diff != "" {

@@ -17,16 +17,16 @@ import (
 // Parse reads a scenario. Every error is a *[ParseError] with the line, counted from 1; file is only a name for it.
 func Parse(file string, src []byte) (*Scenario, error) {
 	src = bytes.ReplaceAll(src, []byte("\r\n"), []byte("\n"))
-	p := &parser{s: &Scenario{File: file}, src: src, names: map[string]int{}}
-	body, err := p.frontMatter()
-	if err != nil {
+	p := &parser{s: &Scenario{File: file, src: src}, src: src, names: map[string]int{}}
+	var err error
+	if p.s.body, err = p.frontMatter(); err != nil {
 		return nil, err
 	}
-	if err := p.markdown(body); err != nil {
+	if err := p.markdown(); err != nil {
 		return nil, err
 	}
 	if len(p.s.Steps) == 0 {
-		return nil, p.errorf(body, `the scenario has no step: each begins with a heading "## Name"`)
+		return nil, p.errorf(p.s.body, `the scenario has no step: each begins with a heading "## Name"`)
 	}
 	return p.s, nil
 }
@@ -39,22 +39,27 @@ type parser struct {
 	from  int            // where the prose that is not yet taken begins
 }
 
-func (p *parser) line(offset int) int { return 1 + bytes.Count(p.src[:offset], []byte("\n")) }
-
 func (p *parser) errorAt(line int, format string, args ...any) error {
 	return &ParseError{File: p.s.File, Line: line, Msg: fmt.Sprintf(format, args...)}
 }
 
 func (p *parser) errorf(offset int, format string, args ...any) error {
-	return p.errorAt(p.line(offset), format, args...)
+	return p.errorAt(p.s.line(offset), format, args...)
 }
 
-// markdown reads the steps from the text that begins at offset body.
-func (p *parser) markdown(body int) error {
-	p.from = body
-	// The front matter is blanked, so that offsets in the document are offsets in the file.
-	doc := append(bytes.Repeat([]byte("\n"), body), p.src[body:]...)
-	root := goldmark.DefaultParser().Parse(text.NewReader(doc))
+// document reads the Markdown. The front matter is blanked, so that offsets in the document are offsets in the file.
+func (s *Scenario) document() (root ast.Node, doc []byte) {
+	doc = append(bytes.Repeat([]byte("\n"), s.body), s.src[s.body:]...)
+	return goldmark.DefaultParser().Parse(text.NewReader(doc)), doc
+}
+
+// line gives the line, counted from 1, of an offset.
+func (s *Scenario) line(offset int) int { return 1 + bytes.Count(s.src[:offset], []byte("\n")) }
+
+// markdown reads the steps.
+func (p *parser) markdown() error {
+	p.from = p.s.body
+	root, _ := p.s.document()
 	err := ast.Walk(root, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
 		if !entering {
 			return ast.WalkContinue, nil
@@ -100,7 +105,7 @@ func (p *parser) heading(n *ast.Heading) error {
 		return p.errorf(n.Pos(), "this step has no name")
 	}
 	seg := n.Lines().At(0)
-	name, line := strings.TrimSpace(string(seg.Value(p.src))), p.line(seg.Start)
+	name, line := strings.TrimSpace(string(seg.Value(p.src))), p.s.line(seg.Start)
 	if n.Parent().Kind() != ast.KindDocument {
 		return p.errorAt(line, "a step cannot begin inside a list or a quotation")
 	}
@@ -118,7 +123,7 @@ func (p *parser) heading(n *ast.Heading) error {
 const known = "sh guard, sh run, sh solve, sh check, sh hint, text hint, sh finally, or LANGUAGE file=NAME"
 
 func (p *parser) fence(n *ast.FencedCodeBlock) error {
-	line := p.line(n.Pos())
+	line := p.s.line(n.Pos())
 	info := ""
 	if n.Info != nil {
 		info = string(n.Info.Segment.Value(p.src))

@@ -77,7 +77,7 @@ func TestParseGivesStepsFencesAndLines(t *testing.T) {
 			}},
 		},
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(engine.Fence{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(engine.Scenario{}, engine.Fence{})); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -23,6 +23,9 @@ type Scenario struct {
 	Tags     []string
 	Intro    string // Markdown before the first step
 	Steps    []Step
+
+	src  []byte // what it was parsed from, its lines ended by "\n"
+	body int    // where in src the Markdown begins
 }
 
 // Step is one "##" heading and what follows it.

@@ -71,7 +71,7 @@ func (a *app) lint(name string) ([]engine.Finding, error) {
 	if file == name { // links lead on from where the file is
 		s.File = a.path(file)
 	}
-	found := engine.Lint(s, src, wordChecks())
+	found := engine.Lint(s, wordChecks())
 	for i := range found {
 		found[i].File = file
 	}
