@@ -12,7 +12,6 @@ import (
 
 	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/sim"
-	"github.com/dpesim/dpesim/sim/stack"
 )
 
 // client gives the API of the simulator that the user means: --server, else that of --endpoints-file, else
@@ -110,17 +109,4 @@ func (f *waitFlags) follow(ctx context.Context, c *api.Client, env sim.Environme
 		return sim.Errorf(sim.Unavailable, "the simulator stopped meanwhile")
 	}
 	return err
-}
-
-// environmentVariables are what helm, kubectl and other programs are given to find the simulator.
-func environmentVariables(e stack.Endpoints, endpointsFile string) map[string]string {
-	return map[string]string{
-		"DPESIM_SERVER":     e.Portal,
-		"DPESIM_ENDPOINTS":  endpointsFile,
-		"DPESIM_TOKEN_FILE": e.TokenFile,
-		"DPESIM_CA":         e.CA,
-		"DPESIM_REGISTRY":   e.RegistryHost(),
-		"DPESIM_PROXY":      e.Proxy,
-		"KUBECONFIG":        e.Kubeconfig,
-	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dpesim/dpesim/scenarios/verb"
 	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/rehearse"
 	"github.com/dpesim/dpesim/sim/stack"
 )
 
@@ -58,7 +59,7 @@ func (a *app) child(ctx context.Context, e stack.Endpoints, args []string) error
 		}
 	}
 	env := a.Environ()
-	for k, v := range environmentVariables(e, file) {
+	for k, v := range rehearse.Variables(e, file) {
 		env = append(env, k+"="+v)
 	}
 	return a.use(ctx, verb.Program(path, args[0]), verb.Call{Args: args[1:], Dir: a.Dir, Env: env})

@@ -15,6 +15,7 @@ import (
 	"github.com/dpesim/dpesim/scenarios"
 	"github.com/dpesim/dpesim/scenarios/engine"
 	"github.com/dpesim/dpesim/scenarios/expect"
+	"github.com/dpesim/dpesim/sim/rehearse"
 )
 
 func newScenarioLintCommand(a *app) *cobra.Command {
@@ -81,12 +82,12 @@ func (a *app) lint(name string) ([]engine.Finding, error) {
 // wordChecks look at the arguments of the words that scenarios have.
 func wordChecks() map[string]engine.WordCheck {
 	checks := map[string]engine.WordCheck{"dpesim": checkSelf, "jq": checkJQ}
-	for name := range words() {
+	for name := range rehearse.Words(Word) {
 		if _, ok := checks[name]; !ok {
 			checks[name] = nil
 		}
 	}
-	for _, ours := range []string{"expect", "match"} {
+	for _, ours := range rehearse.Commands {
 		checks[ours] = func(args []string) string { return checkSelf(append([]string{ours}, args...)) }
 	}
 	return checks

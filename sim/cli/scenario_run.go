@@ -22,7 +22,7 @@ import (
 	"github.com/dpesim/dpesim/scenarios/verb"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/clock"
-	"github.com/dpesim/dpesim/sim/diagnosis"
+	"github.com/dpesim/dpesim/sim/rehearse"
 	"github.com/dpesim/dpesim/sim/stack"
 )
 
@@ -88,7 +88,7 @@ func (r *scenarioRun) add(cmd *cobra.Command) *format {
 	fl.IntVar(&r.options.Parallel, "parallel", runtime.NumCPU(), "run so many at a time")
 	fl.BoolVar(&r.options.FailFast, "fail-fast", false, "begin no other after one has failed")
 	fl.DurationVar(&r.options.Timeout, "timeout", 10*time.Minute, "end a scenario after so long; 0: never")
-	fl.StringVar(&r.cluster, "cluster", clusterInProcess, "cluster to run on")
+	fl.StringVar(&r.cluster, "cluster", rehearse.InProcess, "cluster to run on")
 	fl.StringVar(&r.junit, "junit", "", "write results to this file, as JUnit's XML")
 	fl.BoolVar(&r.noExec, "no-exec", false, "run no programs: words that are not built in fail")
 	r.stack.add(cmd)
@@ -109,16 +109,14 @@ func (a *app) runScenarios(cmd *cobra.Command, r *scenarioRun, names []string, o
 	r.options.Reports = append(r.options.Reports, func(suite.Case) engine.Reporter { return report })
 	play := func(ctx context.Context, c suite.Case, report engine.Reporter) error {
 		own := r.stack.clone()
-		if c.Scenario.Seed != 0 && !cmd.Flags().Changed("seed") {
-			own.config.Seed = c.Scenario.Seed
+		rehearse.Configure(&own.config, c.Scenario)
+		if cmd.Flags().Changed("seed") {
+			own.config.Seed = r.stack.config.Seed
 		}
 		return a.rehearse(ctx, own, c.Scenario, rehearsal{report: report, noExec: r.noExec, keep: r.keep, prove: r.prove})
 	}
 	return a.runSuite(cmd.Context(), r, cases, play, output)
 }
-
-// clusterInProcess is the cluster that is there always.
-const clusterInProcess = "inprocess"
 
 // cases reads the scenarios, all of them before the first runs, and picks those that are wanted.
 func (a *app) cases(r *scenarioRun, names []string) (cases []suite.Case, err error) {
@@ -128,9 +126,9 @@ func (a *app) cases(r *scenarioRun, names []string) (cases []suite.Case, err err
 	switch {
 	case len(names) == 0:
 		return nil, usage(errors.New("no scenario to run: name one, a file, or --all"))
-	case r.cluster != clusterInProcess:
+	case r.cluster != rehearse.InProcess:
 		return nil, &exitError{code: exitTarget, err: sim.Errorf(sim.Unavailable, "there is no cluster %q", r.cluster).
-			WithHelp("the one cluster that scenarios run on so far is %q, in this process", clusterInProcess)}
+			WithHelp("the one cluster that scenarios run on so far is %q, in this process", rehearse.InProcess)}
 	case r.plan.Repeat < 1:
 		return nil, usage(fmt.Errorf("--repeat cannot be %d: 1 runs each once", r.plan.Repeat))
 	}
@@ -148,9 +146,9 @@ func (a *app) cases(r *scenarioRun, names []string) (cases []suite.Case, err err
 		if err != nil {
 			return nil, err
 		}
-		if len(s.Clusters) > 0 && !slices.Contains(s.Clusters, r.cluster) {
+		if !rehearse.Suits(s, r.cluster) {
 			return nil, &exitError{code: exitTarget, err: sim.Errorf(sim.Unavailable, "%s is written for clusters of another kind: %s", s.File, strings.Join(s.Clusters, ", ")).
-				WithHelp("leave it out; scenarios run on %q so far", clusterInProcess)}
+				WithHelp("leave it out; scenarios run on %q so far", rehearse.InProcess)}
 		}
 		list = append(list, s)
 	}
@@ -310,48 +308,17 @@ func (a *app) rehearse(ctx context.Context, flags *stackFlags, sc *engine.Scenar
 
 // play runs the steps of sc against a simulator that is up.
 func (a *app) play(ctx context.Context, s *stack.Stack, sc *engine.Scenario, how rehearsal) error {
-	dir := s.Path("scenario")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
 	file, err := a.endpointsPath()
 	if err != nil {
 		return err
 	}
-	env := environmentVariables(s.Endpoints(), file)
-	env["HOME"] = dir // helm keeps its log-ins and caches there
-	return engine.Run(ctx, sc, engine.Options{
-		Dir:    dir,
-		Verbs:  words(),
-		Env:    env,
-		Clock:  s.Clock(),
-		Bus:    s.Bus(),
-		NoExec: how.noExec,
-		Keep:   how.keep,
-		Prove:  how.prove,
-		Report: how.report,
-
-		Diagnose: diagnosis.Of(s),
+	return rehearse.Play(ctx, s, sc, rehearse.Options{
+		Dpesim: Word, Endpoints: file, Report: how.report, NoExec: how.noExec, Keep: how.keep, Prove: how.prove,
 	})
 }
 
-// words are what a scenario's shell knows beside its own.
-func words() map[string]verb.Verb {
-	return map[string]verb.Verb{
-		"dpesim": self, "helm": verb.Helm, "kubectl": verb.Kubectl, "jq": verb.JQ, "expect": ours("expect"), "match": ours("match"),
-	}
-}
-
-// ours makes a word of a command of ours.
-func ours(command string) verb.Verb {
-	return func(ctx context.Context, c verb.Call) error {
-		c.Args = append([]string{command}, c.Args...)
-		return self(ctx, c)
-	}
-}
-
-// self is this command line as a word of a scenario.
-func self(ctx context.Context, c verb.Call) error {
+// Word is this command line as a word of a scenario.
+func Word(ctx context.Context, c verb.Call) error {
 	code := Main(ctx, Env{
 		Args: c.Args, Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr,
 		Getenv: c.Getenv, Environ: func() []string { return slices.Clone(c.Env) }, Dir: c.Dir,
@@ -361,3 +328,5 @@ func self(ctx context.Context, c verb.Call) error {
 	}
 	return nil
 }
+
+var _ verb.Verb = Word

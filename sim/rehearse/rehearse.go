@@ -1,0 +1,91 @@
+// Package rehearse plays scenarios against a simulator of this process, for the command line and for Go tests alike. It knows
+// no command line: the word dpesim is given to it.
+package rehearse
+
+import (
+	"context"
+	"os"
+	"slices"
+
+	"github.com/dpesim/dpesim/scenarios/engine"
+	"github.com/dpesim/dpesim/scenarios/verb"
+	"github.com/dpesim/dpesim/sim/diagnosis"
+	"github.com/dpesim/dpesim/sim/stack"
+)
+
+// InProcess is the cluster target that every simulator has, by the name that scenarios give it.
+const InProcess = "inprocess"
+
+// Suits tells whether sc is written for the cluster target.
+func Suits(sc *engine.Scenario, target string) bool {
+	return len(sc.Clusters) == 0 || slices.Contains(sc.Clusters, target)
+}
+
+// Configure gives a simulator what sc asks of it.
+func Configure(c *stack.Config, sc *engine.Scenario) {
+	if sc.Seed != 0 {
+		c.Seed = sc.Seed
+	}
+}
+
+// Options say how a scenario is played.
+type Options struct {
+	Dpesim    verb.Verb       // the word dpesim
+	Endpoints string          // path of the endpoints file, which must be there
+	Report    engine.Reporter // nil: nobody
+	NoExec    bool            // as in [engine.Options]
+	Keep      bool            // as in [engine.Options]
+	Prove     bool            // as in [engine.Options]
+}
+
+// Play runs the steps of sc against s, which must be ready, in a directory below the simulator's own. It returns what
+// [engine.Run] returns. Executables that use it must call [verb.Dispatch].
+func Play(ctx context.Context, s *stack.Stack, sc *engine.Scenario, o Options) error {
+	dir := s.Path("scenario")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	env := Variables(s.Endpoints(), o.Endpoints)
+	env["HOME"] = dir // helm keeps its log-ins and caches there
+	return engine.Run(ctx, sc, engine.Options{
+		Dir:    dir,
+		Verbs:  Words(o.Dpesim),
+		Env:    env,
+		Clock:  s.Clock(),
+		Bus:    s.Bus(),
+		NoExec: o.NoExec,
+		Keep:   o.Keep,
+		Prove:  o.Prove,
+		Report: o.Report,
+
+		Diagnose: diagnosis.Of(s),
+	})
+}
+
+// Words are what a scenario's shell knows beside its own: the tools that are linked in, and commands of dpesim.
+func Words(dpesim verb.Verb) map[string]verb.Verb {
+	words := map[string]verb.Verb{"dpesim": dpesim, "helm": verb.Helm, "kubectl": verb.Kubectl, "jq": verb.JQ}
+	for _, name := range Commands {
+		words[name] = func(ctx context.Context, c verb.Call) error {
+			c.Args = append([]string{name}, c.Args...)
+			return dpesim(ctx, c)
+		}
+	}
+	return words
+}
+
+// Commands are those of dpesim that are words by themselves: "expect ..." is "dpesim expect ...".
+var Commands = []string{"expect", "match"}
+
+// Variables are the environment in which programs find a simulator.
+func Variables(e stack.Endpoints, endpointsFile string) map[string]string {
+	return map[string]string{
+		"DPESIM_SERVER":     e.Portal,
+		"DPESIM_ENDPOINTS":  endpointsFile,
+		"DPESIM_TOKEN_FILE": e.TokenFile,
+		"DPESIM_CA":         e.CA,
+		"DPESIM_REGISTRY":   e.RegistryHost(),
+		"DPESIM_PROXY":      e.Proxy,
+		"KUBECONFIG":        e.Kubeconfig,
+	}
+}
