@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,8 +16,7 @@ import (
 // killed. Five seconds are enough for helm to write down that an installation was cancelled.
 const Grace = 5 * time.Second
 
-// toolFlag begins the hidden first argument that makes this executable be a tool. It is a flag, so that an executable
-// that does not call [Dispatch], a test binary for example, refuses it at once instead of starting all over.
+// toolFlag begins the hidden first argument that makes this executable be a tool.
 const toolFlag = "-dpesim.tool="
 
 // Helm is the command tree of Helm 4, run in a child process of this executable, which must call [Dispatch].
@@ -28,7 +28,13 @@ func Kubectl(ctx context.Context, c Call) error { return tool(ctx, "kubectl", c)
 
 var _, _ Verb = Helm, Kubectl
 
+// dispatched tells whether this executable calls [Dispatch], as it must for tool.
+var dispatched atomic.Bool
+
 func tool(ctx context.Context, name string, c Call) error {
+	if !dispatched.Load() {
+		return fmt.Errorf("%s runs in a child process of this executable, and that does not know how: let main, or TestMain in a test, begin with verb.Dispatch(os.Args), as its documentation shows", name)
+	}
 	exe, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("finding this executable, to run %s: %w", name, err)
@@ -40,7 +46,15 @@ func tool(ctx context.Context, name string, c Call) error {
 // Dispatch is for the first line of main, and of TestMain where tests use [Helm] or [Kubectl]: it tells whether args,
 // as in [os.Args], ask this process to be one of these tools. If so it has run the tool, and main ends with code.
 // The tool owns the process: its streams, environment, working directory and signals.
+//
+//	func TestMain(m *testing.M) {
+//		if code, ok := verb.Dispatch(os.Args); ok {
+//			os.Exit(code)
+//		}
+//		os.Exit(m.Run())
+//	}
 func Dispatch(args []string) (code int, ok bool) {
+	dispatched.Store(true)
 	if len(args) < 2 {
 		return 0, false
 	}
