@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -86,4 +87,26 @@ func shown(tb testing.TB, page, heading string) (commands []string) {
 		tb.Fatalf("%s shows no commands under %q", page, heading)
 	}
 	return commands
+}
+
+// TestGoCodeOfTheDocsCompiles vets the test that docs/scenarios.md shows.
+func TestGoCodeOfTheDocsCompiles(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("docs/scenarios.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fences := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllSubmatch(text, -1)
+	if len(fences) == 0 {
+		t.Fatal("docs/scenarios.md shows no Go code")
+	}
+	for _, fence := range fences {
+		file := filepath.Join(t.TempDir(), "docs_test.go")
+		if err := os.WriteFile(file, fence[1], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.CommandContext(t.Context(), "go", "vet", file).CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	}
 }

@@ -1,9 +1,11 @@
 package simtest_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/scenarios/verb"
 	"github.com/dpesim/dpesim/sim/simtest"
 )
 
@@ -16,5 +18,18 @@ func ExampleStart() {
 			t.Fatal(err)
 		}
 		t.Log("portal:", s.Endpoints().Portal)
+	}
+}
+
+// A scenario's words helm and kubectl are the test binary itself, in child processes.
+func ExampleRunScenarios() {
+	_ = func(m *testing.M) { // TestMain
+		if code, ok := verb.Dispatch(os.Args); ok {
+			os.Exit(code)
+		}
+		os.Exit(m.Run())
+	}
+	_ = func(t *testing.T) { //nolint:thelper // it stands for a test
+		simtest.RunScenarios(t, "testdata/*.md")
 	}
 }

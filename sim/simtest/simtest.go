@@ -5,6 +5,8 @@
 //
 // Every simulator has its own ports, its own temporary state and its own clock; any number run in parallel in one
 // process. All of it is gone when the test ends.
+//
+// [RunScenarios] plays scenario files as tests.
 package simtest
 
 import (
