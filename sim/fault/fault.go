@@ -55,6 +55,7 @@ type Set struct {
 type state struct {
 	Fault
 	calls, hits int
+	mended      chan struct{} // closed when it is disarmed
 }
 
 // New gives a set with nothing armed.
@@ -78,12 +79,12 @@ func (s *Set) Arm(f Fault) error {
 	if slices.ContainsFunc(s.armed, func(a *state) bool { return a.Name == f.Name }) {
 		return sim.Errorf(sim.Conflict, "fault %q is armed already", f.Name).WithHelp("disarm it first, or use another name")
 	}
-	s.armed = append(s.armed, &state{Fault: f})
+	s.armed = append(s.armed, &state{Fault: f, mended: make(chan struct{})})
 	s.count.Store(int32(len(s.armed)))
 	return nil
 }
 
-// Disarm removes the fault of that name. It returns NotFound if there is none.
+// Disarm removes the fault of that name, and lets go on unharmed whom it delays. It returns NotFound if there is none.
 func (s *Set) Disarm(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,6 +92,7 @@ func (s *Set) Disarm(name string) error {
 	if i < 0 {
 		return sim.Errorf(sim.NotFound, "no fault %q is armed", name)
 	}
+	close(s.armed[i].mended)
 	s.armed = slices.Delete(s.armed, i, i+1)
 	s.count.Store(int32(len(s.armed)))
 	return nil
@@ -120,25 +122,42 @@ func (s *Set) At(ctx context.Context, p Point, sc Scope) error {
 }
 
 func (s *Set) ask(ctx context.Context, p Point, sc Scope) error {
-	var delay time.Duration
-	var err error
+	var hit []*state
 	s.mu.Lock()
 	for _, a := range s.armed {
-		if !a.hitLocked(s.draw, p, sc) {
-			continue
-		}
-		delay += a.Delay
-		if err == nil && a.Err != nil {
-			err = fmt.Errorf("%w %s at %s: %w", ErrInjected, a.Name, p, a.Err)
+		if a.hitLocked(s.draw, p, sc) {
+			hit = append(hit, a)
 		}
 	}
 	s.mu.Unlock()
-	if delay > 0 {
-		if e := s.clock.Sleep(ctx, delay); e != nil {
+	var err error
+	for _, a := range hit {
+		mended, e := a.wait(ctx, s.clock)
+		if e != nil {
 			return e
+		}
+		if err == nil && a.Err != nil && !mended {
+			err = fmt.Errorf("%w %s at %s: %w", ErrInjected, a.Name, p, a.Err)
 		}
 	}
 	return err
+}
+
+// wait lets the delay pass. It tells whether the fault was disarmed meanwhile, and returns ctx's error if that ends.
+func (a *state) wait(ctx context.Context, c *clock.Clock) (mended bool, err error) {
+	if a.Delay == 0 {
+		return false, nil
+	}
+	over, stop := c.After(a.Delay)
+	defer stop()
+	select {
+	case <-over:
+		return false, nil
+	case <-a.mended:
+		return true, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
 }
 
 func (a *state) hitLocked(d *draw.Source, p Point, sc Scope) bool {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -217,6 +218,23 @@ func TestADelayEndsWithItsContext(t *testing.T) {
 	if err := <-done; !errors.Is(err, context.Canceled) || errors.Is(err, fault.ErrInjected) {
 		t.Errorf("%v", err)
 	}
+}
+
+func TestWhoIsDelayedGoesOnUnharmedWhenItIsMended(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := newSet(1) // its clock stands still
+		arm(t, s, fault.Fault{Name: "slow", Point: put, Delay: time.Hour, Err: errBroken})
+		done := make(chan error, 1)
+		go func() { done <- s.At(t.Context(), put, fault.Scope{}) }()
+		synctest.Wait() // it waits for the clock
+		if err := s.Disarm("slow"); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Errorf("%v", err)
+		}
+	})
 }
 
 func TestArmingWhileServicesAsk(t *testing.T) {
