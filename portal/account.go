@@ -82,7 +82,7 @@ func (p *Portal) addUser(ctx context.Context, s api.UserSpec) (api.User, error) 
 	if !slices.Contains(api.Roles(), s.Role) {
 		return api.User{}, api.InField("role", sim.Errorf(sim.Invalid, "there is no role %.40q", string(s.Role)).WithHelp("the roles are %v", api.Roles()))
 	}
-	hash, err := hashPassword(s.Password)
+	hash, err := p.hashPassword(s.Password)
 	if err != nil {
 		return api.User{}, api.InField("password", err)
 	}
@@ -173,6 +173,7 @@ func (p *Portal) addToken(ctx context.Context, s api.TokenSpec) (api.NewToken, e
 	}
 	slices.Sort(s.Scopes)
 	secret := sim.Secret("dpesim_" + rand.Text())
+	p.opts.Conceal.Note(secret)
 	t, err := p.store.AddToken(ctx, who.ID, digest(secret.Reveal()), api.Token{ID: rand.Text()[:10], Name: name, Scopes: slices.Compact(s.Scopes), Expires: s.Expires})
 	if err != nil {
 		return api.NewToken{}, fmt.Errorf("add API token: %w", err)

@@ -229,6 +229,7 @@ func (p *Portal) addDPE(ctx context.Context, env sim.EnvironmentID, s api.DPESpe
 	if err != nil {
 		return api.DPE{}, err
 	}
+	p.opts.Conceal.Note(row.Key, row.SecretKey, row.RegistryToken)
 	row.RegistryExpires = p.opts.Clock.Now().Add(registryTokenLife)
 	err = p.change(ctx, func() (sim.Event, error) {
 		if row, err = p.store.AddDPE(ctx, row); err != nil {
@@ -325,6 +326,7 @@ func (p *Portal) editDPE(ctx context.Context, env sim.EnvironmentID, l sim.Label
 // is as it was: pods that run need no image.
 func (p *Portal) rotateToken(ctx context.Context, env sim.EnvironmentID, l sim.Label) (sim.Secret, error) {
 	token, expires := sim.Secret(rand.Text()), p.opts.Clock.Now().Add(registryTokenLife)
+	p.opts.Conceal.Note(token)
 	err := p.change(ctx, func() (sim.Event, error) {
 		if err := p.store.RotateToken(ctx, env, l, token, expires); err != nil {
 			return sim.Event{}, fmt.Errorf("rotate the registry token of DPE %s: %w", l, err)

@@ -208,6 +208,7 @@ func (p *Portal) createEnvironment(ctx context.Context, s api.EnvironmentSpec) (
 	if err != nil {
 		return api.Environment{}, err
 	}
+	p.opts.Conceal.Note(row.SecretKey)
 	row.Owner = who.ID
 	err = p.change(ctx, func() (sim.Event, error) {
 		var err error

@@ -64,6 +64,10 @@ func (p *Portal) Intents(ctx context.Context) ([]Intent, error) {
 	}
 	out := make([]Intent, 0, len(wanted))
 	for _, w := range wanted {
+		p.opts.Conceal.Note(w.Environment.SecretKey, w.Environment.Managed.Key, w.Environment.Managed.SecretKey) // those of an earlier run, too
+		for _, d := range w.DPEs {
+			p.opts.Conceal.Note(d.Key, d.SecretKey, d.RegistryToken)
+		}
 		in, err := intent(w)
 		if err != nil {
 			return nil, fmt.Errorf("read intent of environment %s: %w", w.Environment.ID, err)

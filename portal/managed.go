@@ -104,6 +104,7 @@ func (p *Portal) scaleManaged(ctx context.Context, env sim.EnvironmentID, n int,
 	if err != nil {
 		return err
 	}
+	p.opts.Conceal.Note(secrets.Key, secrets.SecretKey)
 	return p.change(ctx, func() (sim.Event, error) {
 		before, after, err := p.store.ScaleManaged(ctx, env, n, secrets, revision)
 		if err != nil {

@@ -78,13 +78,14 @@ func (p *Portal) changePassword(c echo.Context, current, next sim.Secret) error 
 		return api.InField("current", sim.Errorf(sim.Invalid, "the current password is another one: nothing was changed").
 			WithHelp("type the one that you sign in with; an organisation admin can give you a new one"))
 	}
-	hash, err := hashPassword(next)
+	hash, err := p.hashPassword(next)
 	if err != nil {
 		return api.InField("new", err)
 	}
 	var cookie, session string
 	if who.Via == viaSession {
 		cookie = rand.Text()
+		p.opts.Conceal.Note(sim.Secret(cookie))
 		session = digest(cookie)
 	}
 	if err := p.store.ChangePassword(ctx, u.ID, u.Password, hash, session, p.wall.Now()); err != nil {
@@ -105,7 +106,7 @@ func (p *Portal) resetPassword(ctx context.Context, user string, next sim.Secret
 	case store.TrainerID: // who could then act in every organisation
 		return sim.Errorf(sim.Conflict, "the trainer's password is the trainer's alone to change").WithHelp("reset those of others")
 	}
-	hash, err := hashPassword(next)
+	hash, err := p.hashPassword(next)
 	if err != nil {
 		return api.InField("new", err)
 	}

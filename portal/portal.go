@@ -18,6 +18,7 @@ import (
 	"github.com/dpesim/dpesim/portal/store"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/clock"
+	"github.com/dpesim/dpesim/sim/conceal"
 	"github.com/dpesim/dpesim/sim/draw"
 	"github.com/dpesim/dpesim/sim/event"
 	"github.com/dpesim/dpesim/sim/fault"
@@ -67,7 +68,8 @@ type Options struct {
 	Clock       *clock.Clock
 	Bus         *event.Bus // nil: silent, and statuses are computed on demand only
 	Draw        *draw.Source
-	Faults      *fault.Set // nil: none
+	Faults      *fault.Set   // nil: none
+	Conceal     *conceal.Set // learns of each secret that is made or taken; nil: nothing does
 	Log         *slog.Logger
 }
 

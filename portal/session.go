@@ -109,6 +109,7 @@ func (p *Portal) signIn(c echo.Context, u store.User) error {
 		}
 	}
 	secret, now := rand.Text(), p.wall.Now()
+	p.opts.Conceal.Note(sim.Secret(secret))
 	if err := p.store.SignIn(ctx, digest(secret), u.ID, now, now.Add(-sessionIdle)); err != nil {
 		return err
 	}
@@ -140,7 +141,9 @@ const (
 	maxPassword = 72
 )
 
-func hashPassword(s sim.Secret) (string, error) {
+// hashPassword gives what is kept of a new password. It returns Invalid for one that is too short or too long.
+func (p *Portal) hashPassword(s sim.Secret) (string, error) {
+	p.opts.Conceal.Note(s)
 	if n := len(s.Reveal()); n < minPassword || n > maxPassword {
 		return "", sim.Errorf(sim.Invalid, "the password has %d bytes", n).WithHelp("use %d to %d bytes", minPassword, maxPassword)
 	}

@@ -2,13 +2,12 @@ package runs
 
 import (
 	"bytes"
-	"encoding/base64"
-	"slices"
 	"strings"
 	"sync"
 
 	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/conceal"
 )
 
 // How much of a run's output is kept, and how long a line may be, in bytes.
@@ -17,13 +16,9 @@ const (
 	terminalLine  = 8 << 10   // a longer one is told as several
 )
 
-// concealed stands for a secret in the output of a run.
-const concealed = "[redacted]"
-
 // terminal gathers what a run prints, line by line, without secrets. It is safe for concurrent use.
 type terminal struct {
-	conceal *strings.Replacer
-	longest int // of what is concealed
+	conceal *conceal.Set
 
 	mu      sync.Mutex
 	lines   []string
@@ -34,29 +29,9 @@ type terminal struct {
 	moved   chan struct{} // closed and replaced when something changes
 }
 
-// newTerminal gives a terminal that conceals secrets: as they are and in base64, as Kubernetes shows them, also within a
-// longer text, as in the log-in of a pull secret.
+// newTerminal gives a terminal that conceals secrets.
 func newTerminal(secrets ...sim.Secret) *terminal {
-	t := &terminal{moved: make(chan struct{})}
-	var forms []string
-	for _, s := range secrets {
-		if s == "" {
-			continue
-		}
-		forms = append(forms, s.Reveal())
-		for before := range 3 { // how many bytes of a group of three stand before it
-			whole := base64.StdEncoding.EncodeToString(append(make([]byte, before), s.Reveal()...))
-			forms = append(forms, whole[(before*8+5)/6:(before+len(s))*8/6]) // the characters that tell of nothing else
-		}
-	}
-	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
-	var pairs []string
-	for _, f := range forms {
-		pairs = append(pairs, f, concealed)
-		t.longest = max(t.longest, len(f))
-	}
-	t.conceal = strings.NewReplacer(pairs...)
-	return t
+	return &terminal{conceal: conceal.New(secrets...), moved: make(chan struct{})}
 }
 
 // Write takes all of p.
@@ -70,12 +45,12 @@ func (t *terminal) Write(p []byte) (int, error) {
 		if !whole {
 			break
 		}
-		t.addLocked(t.conceal.Replace(string(t.partial)))
+		t.addLocked(t.conceal.Text(string(t.partial)))
 		t.partial, p = t.partial[:0], rest
 	}
-	for len(t.partial) > terminalLine+t.longest {
-		text := t.conceal.Replace(string(t.partial))
-		cut := min(terminalLine, max(len(text)-t.longest, 0)) // what may be the beginning of a secret waits
+	for longest := t.conceal.Longest(); len(t.partial) > terminalLine+longest; {
+		text := t.conceal.Text(string(t.partial))
+		cut := min(terminalLine, max(len(text)-longest, 0)) // what may be the beginning of a secret waits
 		if cut > 0 {
 			t.addLocked(text[:cut])
 		}
@@ -111,7 +86,7 @@ func (t *terminal) tellLocked() {
 // flushLocked ends a line that has no end.
 func (t *terminal) flushLocked() {
 	if len(t.partial) > 0 {
-		t.addLocked(t.conceal.Replace(string(t.partial)))
+		t.addLocked(t.conceal.Text(string(t.partial)))
 		t.partial = t.partial[:0]
 	}
 }

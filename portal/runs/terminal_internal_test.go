@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/conceal"
 )
 
 // printed gives what a terminal holds, by lines.
@@ -56,7 +57,7 @@ func TestATerminalConcealsSecretsHoweverTheyArePrinted(t *testing.T) {
 				}
 			}
 		}
-		if !strings.Contains(got, concealed) || !strings.HasPrefix(got, before) || !strings.HasSuffix(got, " endnext") {
+		if !strings.Contains(got, conceal.Mark) || !strings.HasPrefix(got, before) || !strings.HasSuffix(got, " endnext") {
 			rt.Fatalf("printed %q", got)
 		}
 	})

@@ -77,8 +77,8 @@ type sight struct {
 const maxSights = 12
 
 // note keeps what the last try printed, if that is new.
-func (t *trial) note(now time.Time) {
-	text := inOneLine(t.err.String() + t.out.String())
+func (t *trial) note(now time.Time, conceal func(string) string) {
+	text := inOneLine(conceal(t.err.String() + t.out.String()))
 	if n := len(t.seen); n > 0 && t.seen[n-1].text == text {
 		return
 	}
@@ -206,7 +206,7 @@ func (sh *shell) trialStep(ctx context.Context, c verb.Call, status int) error {
 	}
 	t.tries++
 	t.status = status
-	t.note(sh.o.Clock.Now())
+	t.note(sh.o.Clock.Now(), sh.o.Conceal)
 	if t.over = !sh.o.Clock.Now().Before(t.deadline); t.over {
 		return &verb.ExitError{Code: 1}
 	}

@@ -10,6 +10,8 @@ const keep = 1 << 20
 
 // output gathers what a step prints. Background jobs write to it too, so it is safe for concurrent use.
 type output struct {
+	conceal func(string) string
+
 	mu   sync.Mutex
 	text []byte
 	lost int // bytes before text that were not kept
@@ -28,6 +30,10 @@ func (o *output) Write(p []byte) (int, error) {
 }
 
 func (o *output) dropLocked() {
+	if len(o.text) <= keep {
+		return
+	}
+	o.text = []byte(o.conceal(string(o.text))) // before a secret is cut in two
 	if extra := len(o.text) - keep; extra > 0 {
 		o.lost += extra
 		o.text = append([]byte(nil), o.text[extra:]...)
@@ -45,7 +51,10 @@ func (o *output) take() (text string, said []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.dropLocked()
-	text, said = string(o.text), o.said
+	text, said = o.conceal(string(o.text)), o.said
+	for i := range said {
+		said[i] = o.conceal(said[i])
+	}
 	if o.lost > 0 {
 		text = fmt.Sprintf("(%d bytes before this are left out)\n", o.lost) + text
 	}

@@ -36,6 +36,9 @@ type Options struct {
 	Wall   *clock.Clock // for what a run reports and for its own time limits; nil: the machine's
 	Report Reporter     // nil: nobody
 
+	// Conceal gives a text without the secrets in it. All that a run prints, says and finds out goes through it. nil: as it is.
+	Conceal func(text string) string
+
 	// Diagnose is asked for what is known of the first step that fails, or that runs when the time of the run is over, while
 	// everything still is as that left it: before the clean-up. Its context lasts for [DiagnoseTimeout]. nil: nobody is asked.
 	Diagnose func(ctx context.Context, failed StepFinished) []Clue
@@ -52,6 +55,9 @@ func (o Options) filled() Options {
 	if o.Report == nil {
 		o.Report = nobody{}
 	}
+	if o.Conceal == nil {
+		o.Conceal = func(text string) string { return text }
+	}
 	return o
 }
 
@@ -61,7 +67,7 @@ func (o Options) filled() Options {
 // the steps that were begun run, the last step's first, with [FinallyTimeout] of their own.
 func Run(ctx context.Context, s *Scenario, o Options) error {
 	o = o.filled()
-	out := &output{}
+	out := &output{conceal: o.Conceal}
 	sh, err := newShell(o, out, out.say)
 	if err != nil {
 		return fmt.Errorf("starting the shell of %s: %w", s.File, err)
@@ -170,7 +176,11 @@ func (r *run) diagnose(ctx context.Context, failed StepFinished) []Clue {
 	r.diagnosed = true
 	ctx, cancel := r.o.Wall.WithTimeout(context.WithoutCancel(ctx), DiagnoseTimeout)
 	defer cancel()
-	return r.o.Diagnose(ctx, failed)
+	clues := r.o.Diagnose(ctx, failed)
+	for i := range clues {
+		clues[i].Text = r.o.Conceal(clues[i].Text)
+	}
+	return clues
 }
 
 // fences writes the step's files and runs its guards, then its commands, or for the clean-up its finally fences. It gives

@@ -638,3 +638,37 @@ func TestDiagnosisOfWhatWasEnded(t *testing.T) {
 		}
 	}
 }
+
+// A secret is in nothing that is reported, wherever it is printed, also where only a part of what was printed is kept.
+func TestSecretsAreInNothingThatIsReported(t *testing.T) {
+	t.Parallel()
+	secret := strings.Repeat("s3cret", 60)
+	r, err := play(t, script(t, "check", "long", "say is $(secret)", "secret", "eventually 1ms refuse"), engine.Options{
+		Conceal: func(text string) string { return strings.ReplaceAll(text, secret, "[hidden]") },
+		Verbs: map[string]verb.Verb{
+			"secret": func(_ context.Context, c verb.Call) error {
+				_, err := fmt.Fprintln(c.Stdout, secret)
+				return err
+			},
+			"refuse": func(_ context.Context, c verb.Call) error {
+				fmt.Fprintln(c.Stderr, "never", secret)
+				return &verb.ExitError{Code: 1}
+			},
+			"long": func(_ context.Context, c verb.Call) error {
+				for range 3 << 20 / len(secret) {
+					fmt.Fprint(c.Stdout, secret)
+				}
+				return nil
+			},
+		},
+		Diagnose: func(context.Context, engine.StepFinished) []engine.Clue {
+			return []engine.Clue{{Title: "log", Text: "token=" + secret}}
+		},
+	})
+	stepError(t, err, 9)
+	e := r.finished[0]
+	all := e.Detail() + strings.Join(e.Said, "\n")
+	if strings.Contains(all, "s3cret") || e.Said[0] != "is [hidden]" || e.Clues[0].Text != "token=[hidden]" {
+		t.Errorf("it reports %.2000s", strings.ReplaceAll(all, "[hidden]", ""))
+	}
+}

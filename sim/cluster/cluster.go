@@ -21,6 +21,7 @@ import (
 	"github.com/dpesim/dpesim/sim/cluster/internal/controller"
 	"github.com/dpesim/dpesim/sim/cluster/internal/node"
 	"github.com/dpesim/dpesim/sim/cluster/internal/trail"
+	"github.com/dpesim/dpesim/sim/conceal"
 	"github.com/dpesim/dpesim/sim/draw"
 	"github.com/dpesim/dpesim/sim/event"
 	"github.com/dpesim/dpesim/sim/fault"
@@ -42,8 +43,9 @@ type Options struct {
 	Dial    DialFunc       // outgoing connections of containers, and of nodes that pull images; nil: ordinary ones
 	Trust   *x509.CertPool // what nodes trust when they pull, beside the system's roots; nil: nothing else
 	Clock   *clock.Clock
-	Bus     *event.Bus // nil: silent
-	Faults  *fault.Set // nil: none
+	Bus     *event.Bus   // nil: silent
+	Faults  *fault.Set   // nil: none
+	Conceal *conceal.Set // learns of tokens and of what Secrets hold; nil: nothing does
 	Draw    *draw.Source
 	Log     *slog.Logger
 }
@@ -78,7 +80,7 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Dir != "" {
 		apiDir, nodeDir = filepath.Join(o.Dir, "api"), filepath.Join(o.Dir, "node")
 	}
-	server, err := api.Open(ctx, api.Options{Addr: o.Addr, Dir: apiDir, Clock: o.Clock, Draw: o.Draw, Bus: o.Bus, Acts: steps.Acts, Log: o.Log, Logs: logs})
+	server, err := api.Open(ctx, api.Options{Addr: o.Addr, Dir: apiDir, Clock: o.Clock, Draw: o.Draw, Bus: o.Bus, Conceal: o.Conceal, Acts: steps.Acts, Log: o.Log, Logs: logs})
 	if err != nil {
 		return nil, fmt.Errorf("open the API server: %w", err)
 	}

@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/clock"
 	"github.com/dpesim/dpesim/sim/durable"
 )
@@ -43,6 +44,7 @@ type CA struct {
 	cert  *x509.Certificate
 	key   *ecdsa.PrivateKey
 	pem   []byte
+	text  sim.Secret // of key
 
 	mu     sync.Mutex
 	leaves map[string]leaf
@@ -76,6 +78,11 @@ func Open(dir string, c *clock.Clock) (*CA, error) {
 	if err != nil {
 		return nil, err
 	}
+	text, err := encodeKey(ca.key)
+	if err != nil {
+		return nil, err
+	}
+	ca.text = sim.Secret(text)
 	if certPEM == nil {
 		if ca.pem, err = makeCert(certPath, ca.key, c.Now()); err != nil {
 			return nil, err
@@ -131,6 +138,9 @@ func makeCert(path string, key *ecdsa.PrivateKey, now time.Time) ([]byte, error)
 
 // PEM gives the CA's certificate, for files and trust stores. The caller may change the copy.
 func (ca *CA) PEM() []byte { return slices.Clone(ca.pem) }
+
+// Secret gives the CA's private key, PEM, for who has to know it when it is shown.
+func (ca *CA) Secret() sim.Secret { return ca.text }
 
 // Pool gives a new pool with the CA's certificate alone, for clients.
 func (ca *CA) Pool() *x509.CertPool {

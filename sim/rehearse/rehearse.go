@@ -58,6 +58,7 @@ func Play(ctx context.Context, s *stack.Stack, sc *engine.Scenario, o Options) e
 		Prove:  o.Prove,
 		Report: o.Report,
 
+		Conceal:  s.Secrets().Text,
 		Diagnose: diagnosis.Of(s),
 	})
 }

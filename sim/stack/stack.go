@@ -20,6 +20,7 @@ import (
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/clock"
 	"github.com/dpesim/dpesim/sim/cluster"
+	"github.com/dpesim/dpesim/sim/conceal"
 	"github.com/dpesim/dpesim/sim/draw"
 	"github.com/dpesim/dpesim/sim/durable"
 	"github.com/dpesim/dpesim/sim/edge"
@@ -39,6 +40,7 @@ type Stack struct {
 	draw   *draw.Source
 	faults *fault.Set
 
+	secrets  *conceal.Set // that were made in this run, or before it on this data directory
 	ca       *pki.CA
 	edge     *edge.Edge
 	egress   *edge.Egress // of the customer
@@ -67,7 +69,7 @@ func Open(ctx context.Context, c Config) (_ *Stack, err error) {
 		return nil, err
 	}
 	s := &Stack{config: c, draw: draw.New(c.Seed), bus: event.New(c.Clock, 0)}
-	s.faults = fault.New(c.Clock, s.draw)
+	s.faults, s.secrets = fault.New(c.Clock, s.draw), conceal.New()
 	s.closing = sync.OnceValue(s.close)
 	defer func() {
 		if err != nil {
@@ -109,8 +111,11 @@ func (s *Stack) openCA(context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.ca, err = pki.Open(dir, s.config.Clock)
-	return err
+	if s.ca, err = pki.Open(dir, s.config.Clock); err != nil {
+		return err
+	}
+	s.secrets.Note(s.ca.Secret())
+	return nil
 }
 
 func (s *Stack) openEdge(ctx context.Context) (err error) {
@@ -159,7 +164,7 @@ func (s *Stack) openCluster(ctx context.Context) error {
 	}
 	s.cluster, err = cluster.Open(ctx, cluster.Options{
 		Addr: s.config.ClusterAddr, Dir: dir, Nodes: s.config.Nodes, Runtime: engines{s}, Dial: s.egress.DialContext, Trust: trust,
-		Clock: s.config.Clock, Bus: s.bus, Draw: s.draw, Faults: s.faults, Log: s.log(sim.PartCluster),
+		Clock: s.config.Clock, Bus: s.bus, Draw: s.draw, Faults: s.faults, Conceal: s.secrets, Log: s.log(sim.PartCluster),
 	})
 	if err != nil {
 		return err
@@ -190,6 +195,7 @@ func (s *Stack) openPortal(ctx context.Context) error {
 		return err
 	}
 	s.token = token
+	s.secrets.Note(token)
 	plain, err := bind(s.config.HTTPAddr, s.last.HTTP, func(addr string) (net.Listener, error) {
 		return edge.ListenTCP(ctx, addr, "--http")
 	})
@@ -208,7 +214,7 @@ func (s *Stack) openPortal(ctx context.Context) error {
 	}
 	s.portal, err = portal.Open(ctx, portal.Options{
 		Path: s.dir.join("portal.db"), Token: s.token, Listener: plain, TLSListener: secure, TLS: s.ca.ServerTLS(host), Hosts: []string{host},
-		Cloud: cloud{s}, Simulator: simulator{s}, Runner: commands, Clock: s.config.Clock, Bus: s.bus, Draw: s.draw, Faults: s.faults, Log: s.log(sim.PartPortal),
+		Cloud: cloud{s}, Simulator: simulator{s}, Runner: commands, Clock: s.config.Clock, Bus: s.bus, Draw: s.draw, Faults: s.faults, Conceal: s.secrets, Log: s.log(sim.PartPortal),
 	})
 	if err != nil {
 		return errors.Join(err, plain.Close(), secure.Close())
@@ -319,6 +325,9 @@ func (s *Stack) Clock() *clock.Clock { return s.config.Clock }
 
 // Faults gives what can be broken on purpose.
 func (s *Stack) Faults() *fault.Set { return s.faults }
+
+// Secrets gives all secrets that this simulator has made or was given, also those that are no longer valid.
+func (s *Stack) Secrets() *conceal.Set { return s.secrets }
 
 // Operator gives the cluster as its operator sees it.
 func (s *Stack) Operator() *cluster.View { return s.cluster.View() }

@@ -93,7 +93,7 @@ func newRegistry(l *ledger, o Options) (*registry, error) {
 
 // add makes the store of r, its main endpoint and, where the kind has them, /status and /scale.
 func (reg *registry) add(r *resource) error {
-	main := strategy{ObjectTyper: reg.types, r: r, draw: reg.options.Draw, stamp: reg.stamp}
+	main := strategy{ObjectTyper: reg.types, r: r, draw: reg.options.Draw, conceal: reg.options.Conceal, stamp: reg.stamp}
 	k := &kindStore{r: r, objects: newStore(reg.ledger, r.plural, !r.volatile, r.newObject, reg.options.Clock)}
 	if r.ttl > 0 {
 		k.objects.expiry = &expiry{after: r.ttl, changed: map[string]time.Time{}}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/dpesim/dpesim/sim/clock"
 	"github.com/dpesim/dpesim/sim/cluster/internal/trail"
+	"github.com/dpesim/dpesim/sim/conceal"
 	"github.com/dpesim/dpesim/sim/draw"
 	"github.com/dpesim/dpesim/sim/event"
 )
@@ -35,6 +36,8 @@ type Options struct {
 	// Bus is told what people do, Acts remembers it for those who act upon it; either may be nil.
 	Bus  *event.Bus
 	Acts *trail.Acts
+	// Conceal learns of tokens and of what Secrets hold; nil: nothing does.
+	Conceal *conceal.Set
 	// Logs opens the logs of containers; nil: pods/log is not served.
 	Logs LogSource
 }
@@ -94,6 +97,9 @@ func Open(ctx context.Context, o Options) (*Server, error) {
 func open(ctx context.Context, o Options, id *identity, ln net.Listener) (*Server, error) {
 	stopped, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s := &Server{log: o.Log, listener: ln, identity: id, users: newUsers(id.tokens), ledger: newLedger(stopped), stop: stop}
+	for _, a := range s.users.byName {
+		o.Conceal.Note(a.token)
+	}
 	var rows []row
 	if o.Dir != "" {
 		var err error

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 
+	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
@@ -12,6 +13,8 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/conceal"
 	"github.com/dpesim/dpesim/sim/draw"
 )
 
@@ -19,10 +22,11 @@ import (
 // status alone, a status endpoint that leaves the rest alone, generations), and then the kind's own rules.
 type strategy struct {
 	runtime.ObjectTyper
-	r      *resource
-	draw   *draw.Source
-	stamp  stamper
-	status bool // of the /status endpoint
+	r       *resource
+	draw    *draw.Source
+	conceal *conceal.Set
+	stamp   stamper
+	status  bool // of the /status endpoint
 }
 
 var (
@@ -71,6 +75,16 @@ func (s strategy) PrepareForCreate(_ context.Context, o runtime.Object) {
 	if s.r.create != nil {
 		s.r.create(o)
 	}
+	s.note(o)
+}
+
+// note tells of what a Secret holds.
+func (s strategy) note(o runtime.Object) {
+	if secret, ok := o.(*corev1.Secret); ok {
+		for _, value := range secret.Data {
+			s.conceal.Note(sim.Secret(value))
+		}
+	}
 }
 
 // PrepareForUpdate completes an object that is about to replace old.
@@ -86,6 +100,7 @@ func (s strategy) PrepareForUpdate(_ context.Context, o, old runtime.Object) {
 	if s.r.update != nil {
 		s.r.update(o, old)
 	}
+	s.note(o)
 	spec, ok := part(o, "Spec")
 	was, _ := part(old, "Spec")
 	m, err := meta.Accessor(o)
