@@ -43,8 +43,20 @@ type StepFinished struct {
 	Hint    string        // the text of the step's hints, "" if it went well
 	Output  string        // everything else that the step printed, both streams as they came
 
-	Events []sim.Event // of [Options].Bus while the step ran, as far as they are remembered
-	Clues  []Clue      // of [Options].Diagnose; nil if the step went well
+	Events    []sim.Event // of [Options].Bus while the step ran, as far as they are remembered
+	Diagnosis             // of [Options].Diagnose; empty if the step went well
+}
+
+// Diagnosis is what is known of a failure beside the step itself.
+type Diagnosis struct {
+	Clues []Clue // what helps to understand it, for a person to read
+	Files []File // what helps whoever looks into it later
+}
+
+// File is a file of a bundle.
+type File struct {
+	Name string // slash-separated
+	Data []byte
 }
 
 // Clue is something that helps to understand why a step failed.
@@ -83,6 +95,10 @@ type ScenarioFinished struct {
 	Steps    int           // that ended as expected, without clean-ups
 	Elapsed  time.Duration // wall time
 	Err      error         // what Run returns
+
+	// Conceal is that of the [Options], for a reporter that has kept what it was told: by now more secrets may be known. nil: nothing
+	// ran.
+	Conceal func(text string) string
 }
 
 // nobody is the Reporter of a run without one.

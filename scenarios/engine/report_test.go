@@ -25,8 +25,8 @@ func told(t *testing.T) *engine.Scenario {
 	return s
 }
 
-func clue(context.Context, engine.StepFinished) []engine.Clue {
-	return []engine.Clue{{Title: "why it is so", Text: "because\n"}}
+func clue(context.Context, engine.StepFinished) engine.Diagnosis {
+	return engine.Diagnosis{Clues: []engine.Clue{{Title: "why it is so", Text: "because\n"}}}
 }
 
 func TestHumanShowsALinePerStepAndTheOutputOfTheOneThatFailed(t *testing.T) {
@@ -104,7 +104,7 @@ func TestJSONIsOneDocumentedObjectPerLine(t *testing.T) {
 
 func TestDetailIsAllThatIsKnownOfAStep(t *testing.T) {
 	t.Parallel()
-	e := engine.StepFinished{Output: "printed\n", Clues: []engine.Clue{{"log", "one\ntwo\n"}, {"none", ""}}, Hint: "look"}
+	e := engine.StepFinished{Output: "printed\n", Diagnosis: engine.Diagnosis{Clues: []engine.Clue{{"log", "one\ntwo\n"}, {"none", ""}}}, Hint: "look"}
 	if got, want := e.Detail(), "printed\n\nlog:\none\ntwo\n\nhint:\nlook\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

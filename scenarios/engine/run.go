@@ -41,7 +41,7 @@ type Options struct {
 
 	// Diagnose is asked for what is known of the first step that fails, or that runs when the time of the run is over, while
 	// everything still is as that left it: before the clean-up. Its context lasts for [DiagnoseTimeout]. nil: nobody is asked.
-	Diagnose func(ctx context.Context, failed StepFinished) []Clue
+	Diagnose func(ctx context.Context, failed StepFinished) Diagnosis
 }
 
 // filled gives o with what nil stands for.
@@ -81,7 +81,7 @@ func Run(ctx context.Context, s *Scenario, o Options) error {
 	if _, failed := errors.AsType[*StepError](err); !failed || !o.Keep {
 		err = r.cleanUp(ctx, err)
 	}
-	o.Report.ScenarioFinished(ScenarioFinished{Scenario: s, Steps: r.ok, Elapsed: o.Wall.Now().Sub(began), Err: err})
+	o.Report.ScenarioFinished(ScenarioFinished{Scenario: s, Steps: r.ok, Elapsed: o.Wall.Now().Sub(began), Err: err, Conceal: o.Conceal})
 	return err
 }
 
@@ -161,26 +161,26 @@ func (r *run) step(ctx context.Context, i int, finally bool) error {
 	}
 	if err != nil {
 		e.Hint = s.Hint()
-		e.Clues = r.diagnose(ctx, e)
+		e.Diagnosis = r.diagnose(ctx, e)
 	}
 	r.o.Report.StepFinished(e)
 	return err
 }
 
 // diagnose asks what is known of a step that failed, unless it did because somebody ended the run.
-func (r *run) diagnose(ctx context.Context, failed StepFinished) []Clue {
+func (r *run) diagnose(ctx context.Context, failed StepFinished) (d Diagnosis) {
 	ended := ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded)
 	if r.o.Diagnose == nil || r.diagnosed || ended {
-		return nil
+		return d
 	}
 	r.diagnosed = true
 	ctx, cancel := r.o.Wall.WithTimeout(context.WithoutCancel(ctx), DiagnoseTimeout)
 	defer cancel()
-	clues := r.o.Diagnose(ctx, failed)
-	for i := range clues {
-		clues[i].Text = r.o.Conceal(clues[i].Text)
+	d = r.o.Diagnose(ctx, failed)
+	for i := range d.Clues {
+		d.Clues[i].Text = r.o.Conceal(d.Clues[i].Text)
 	}
-	return clues
+	return d
 }
 
 // fences writes the step's files and runs its guards, then its commands, or for the clean-up its finally fences. It gives

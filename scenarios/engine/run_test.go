@@ -591,12 +591,12 @@ func TestDiagnosisComesBeforeTheCleanUp(t *testing.T) {
 			bus.Publish(ctx, sim.Event{What: c.Args[0]})
 			return nil
 		}},
-		Diagnose: func(ctx context.Context, e engine.StepFinished) []engine.Clue {
+		Diagnose: func(ctx context.Context, e engine.StepFinished) engine.Diagnosis {
 			asked = append(asked, e)
 			if all := bus.Since(0); all[len(all)-1].What != "two" {
 				t.Errorf("it comes after %v", all)
 			}
-			return []engine.Clue{{Title: "clue"}}
+			return engine.Diagnosis{Clues: []engine.Clue{{Title: "clue"}}}
 		},
 	})
 	stepError(t, err, 15)
@@ -625,12 +625,12 @@ func TestDiagnosisOfWhatWasEnded(t *testing.T) {
 				<-ctx.Done()
 				return ctx.Err()
 			}},
-			Diagnose: func(ctx context.Context, _ engine.StepFinished) []engine.Clue {
+			Diagnose: func(ctx context.Context, _ engine.StepFinished) engine.Diagnosis {
 				asked++
 				if ctx.Err() != nil {
 					t.Errorf("%v: there is no time to look", cause)
 				}
-				return nil
+				return engine.Diagnosis{}
 			},
 		})
 		if err == nil || asked != want {
@@ -661,8 +661,8 @@ func TestSecretsAreInNothingThatIsReported(t *testing.T) {
 				return nil
 			},
 		},
-		Diagnose: func(context.Context, engine.StepFinished) []engine.Clue {
-			return []engine.Clue{{Title: "log", Text: "token=" + secret}}
+		Diagnose: func(context.Context, engine.StepFinished) engine.Diagnosis {
+			return engine.Diagnosis{Clues: []engine.Clue{{Title: "log", Text: "token=" + secret}}}
 		},
 	})
 	stepError(t, err, 9)

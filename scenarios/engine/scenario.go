@@ -28,6 +28,9 @@ type Scenario struct {
 	body int    // where in src the Markdown begins
 }
 
+// Source gives what the scenario was parsed from, its lines ended by "\n". Nobody may change it.
+func (s *Scenario) Source() []byte { return s.src }
+
 // Step is one "##" heading and what follows it.
 type Step struct {
 	Name   string

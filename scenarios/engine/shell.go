@@ -103,7 +103,7 @@ func (sh *shell) run(ctx context.Context, stmts []*syntax.Stmt) (line int, err e
 			return line, ctx.Err()
 		}
 		if status, ok := errors.AsType[interp.ExitStatus](err); ok {
-			return line, &CommandError{Command: source(stmt), Code: int(status)}
+			return line, &CommandError{Command: sh.o.Conceal(source(stmt)), Code: int(status)}
 		}
 		if err != nil {
 			return line, err

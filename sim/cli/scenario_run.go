@@ -22,6 +22,7 @@ import (
 	"github.com/dpesim/dpesim/scenarios/verb"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/clock"
+	"github.com/dpesim/dpesim/sim/diagnosis"
 	"github.com/dpesim/dpesim/sim/rehearse"
 	"github.com/dpesim/dpesim/sim/stack"
 )
@@ -36,6 +37,7 @@ type scenarioRun struct {
 	options suite.Options
 	cluster string
 	junit   string
+	bundle  string
 	noExec  bool
 	keep    bool
 	prove   bool
@@ -49,6 +51,9 @@ func newScenarioRunCommand(a *app) *cobra.Command {
 
 Exit codes: 0 all went as their scenarios say; 1 a check failed; 2 wrong usage; 3 a file is no scenario; 4 the cluster is not
 there; 5 a scenario took longer than --timeout; 6 something else went wrong; 130 interrupted.
+
+Where a scenario fails, a bundle is written: events, logs, the state of portal and cluster, the report and the scenario itself, without any secret
+that the simulator knows.
 
 In GitHub Actions, failures are annotated and the job gets a summary, without a flag.`,
 		Example: `  dpesim scenario run lifecycle
@@ -90,6 +95,7 @@ func (r *scenarioRun) add(cmd *cobra.Command) *format {
 	fl.DurationVar(&r.options.Timeout, "timeout", 10*time.Minute, "end a scenario after so long; 0: never")
 	fl.StringVar(&r.cluster, "cluster", rehearse.InProcess, "cluster to run on")
 	fl.StringVar(&r.junit, "junit", "", "write results to this file, as JUnit's XML")
+	fl.StringVar(&r.bundle, "bundle", defaultBundles, "directory, or FILE.zip, for what helps to understand a failure; \"\": none")
 	fl.BoolVar(&r.noExec, "no-exec", false, "run no programs: words that are not built in fail")
 	r.stack.add(cmd)
 	return output
@@ -113,10 +119,14 @@ func (a *app) runScenarios(cmd *cobra.Command, r *scenarioRun, names []string, o
 		if cmd.Flags().Changed("seed") {
 			own.config.Seed = r.stack.config.Seed
 		}
-		return a.rehearse(ctx, own, c.Scenario, rehearsal{report: report, noExec: r.noExec, keep: r.keep, prove: r.prove})
+		own.keep = &diagnosis.Log{}
+		return a.rehearse(ctx, own, c.Scenario, rehearsal{report: report, noExec: r.noExec, keep: r.keep, prove: r.prove, files: r.bundle != "", log: own.keep})
 	}
 	return a.runSuite(cmd.Context(), r, cases, play, output)
 }
+
+// defaultBundles is where bundles of failures are kept: one place that a CI job can name.
+const defaultBundles = "dpesim-failures"
 
 // cases reads the scenarios, all of them before the first runs, and picks those that are wanted.
 func (a *app) cases(r *scenarioRun, names []string) (cases []suite.Case, err error) {
@@ -191,6 +201,16 @@ func (a *app) runSuite(ctx context.Context, r *scenarioRun, cases []suite.Case, 
 	var junit suite.JUnit
 	if r.junit != "" {
 		r.options.Reports = append(r.options.Reports, junit.Report)
+	}
+	if r.bundle != "" {
+		bundles := suite.Bundles{Path: a.path(r.bundle), Wrote: func(c suite.Case, path string, err error) {
+			if err != nil {
+				fmt.Fprintf(a.Stderr, "%s: the bundle is not written: %v\n", c.Scenario.File, err)
+				return
+			}
+			fmt.Fprintf(a.Stderr, "%s: what helps to understand the failure is in %s\n", c.Scenario.File, path)
+		}}
+		r.options.Reports = append(r.options.Reports, bundles.Report)
 	}
 	github := suite.GitHub{Log: a.Stdout}
 	inActions := a.Getenv("GITHUB_ACTIONS") == "true"
@@ -275,6 +295,9 @@ type rehearsal struct {
 	noExec bool
 	keep   bool // leave everything up where it fails
 	prove  bool // checks must be red before their steps are solved
+	files  bool // gather files for a bundle where it fails
+
+	log *diagnosis.Log // what the simulator logs; nil: that is not kept
 
 	after func(context.Context, *stack.Stack) error // called when all steps went well, while everything is still up; may be nil
 }
@@ -314,6 +337,7 @@ func (a *app) play(ctx context.Context, s *stack.Stack, sc *engine.Scenario, how
 	}
 	return rehearse.Play(ctx, s, sc, rehearse.Options{
 		Dpesim: Word, Endpoints: file, Report: how.report, NoExec: how.noExec, Keep: how.keep, Prove: how.prove,
+		Diagnosis: diagnosis.Options{Log: how.log, About: about(), Files: how.files},
 	})
 }
 

@@ -1,9 +1,14 @@
 package cli_test
 
 import (
+	"archive/zip"
 	"context"
+	"encoding/base64"
+	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -21,7 +26,7 @@ func TestScenarioRunTellsBuildServers(t *testing.T) {
 	w.file("good.md", scenario("dpesim environment create Acme"))
 	w.file("bad.md", scenario("dpesim version", "false", "true"))
 	r := w.run("scenario", "run", "good.md", "bad.md", "--junit", "out.xml", "--parallel", "2")
-	if r.code != 1 || r.stderr != "Error: 1 of 2 scenarios failed: bad.md\n" || !strings.Contains(r.stdout, "\n1 of 2 scenarios ok in ") {
+	if r.code != 1 || !strings.HasSuffix(r.stderr, "/dpesim-failures/bad.zip\nError: 1 of 2 scenarios failed: bad.md\n") || !strings.Contains(r.stdout, "\n1 of 2 scenarios ok in ") {
 		t.Errorf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	if !strings.Contains(r.stdout, "::error file=bad.md,line=15,title=bad.md%3A Step 2::exit status 1: false%0Aevents before this step") {
@@ -166,3 +171,112 @@ const install = `dpesim dpe values acme finance > values.yaml
 dpesim dpe token acme finance > token
 helm registry login "$DPESIM_REGISTRY" --username acme.finance --password-stdin --ca-file "$DPESIM_CA" < token
 helm upgrade --install finance "oci://$DPESIM_REGISTRY/charts/dpe" --namespace dpe --create-namespace -f values.yaml --ca-file "$DPESIM_CA"`
+
+// Whatever secrets a scenario makes and shows, none is in what is reported of it, nor in the bundle.
+func TestSecretsAreInNoReportAndNoBundle(t *testing.T) {
+	t.Parallel()
+	w := nowhere(t)
+	shown := t.TempDir() // what the scenario saw, for this test to know
+	w.file("bad.md", scenario("dpesim environment create Acme\ndpesim dpe add acme Finance\ndpesim dpe add acme Removed\ndpesim managed scale acme 1\n"+install, `
+dpesim dpe values acme removed > values-removed.yaml
+dpesim dpe remove acme removed --yes
+dpesim dpe token acme finance --rotate > rotated
+echo 'p4ssw0rd-of-eve' > password
+dpesim user add eve Eve --password-file password --as ada
+dpesim token create ci > api-token
+kubectl create secret generic mine --from-literal=key=my-own-s3cret -n dpe
+kubectl get secrets -A -o json > secrets.json
+cp secrets.json values.yaml values-removed.yaml token rotated password api-token "$KUBECONFIG" "`+shown+`"
+cp "$DPESIM_TOKEN_FILE" "`+shown+`/own-token"
+dpesim timeline > /dev/null`, `
+say "$(cat password)"
+cat values.yaml values-removed.yaml rotated password api-token "$DPESIM_TOKEN_FILE" "$KUBECONFIG"
+cat secrets.json
+kubectl get secrets -A -o yaml
+eventually 1s expect secret/mine -n dpe data.key=other || kubectl get secret mine -n dpe -o jsonpath='{.data.key}'
+helm get values finance -n dpe
+helm get manifest finance -n dpe
+false`))
+	r := w.run("scenario", "run", "bad.md", "--bundle", "out.zip", "--junit", "out.xml")
+	if r.code != 1 || !strings.Contains(r.stderr, "bad.md: what helps to understand the failure is in "+filepath.Join(w.dir, "out.zip")) || !strings.Contains(r.stdout, "exit status 1: false") {
+		t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	files := map[string]string{"stdout": r.stdout, "stderr": r.stderr, "out.xml": read(t, filepath.Join(w.dir, "out.xml"))}
+	packed, err := zip.OpenReader(filepath.Join(w.dir, "out.zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packed.Close()
+	for _, f := range packed.File {
+		in, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[f.Name] = string(text)
+	}
+	for _, name := range []string{
+		"bad/events.jsonl", "bad/run.json", "bad/output.txt", "bad/scenario.md", "bad/state/acme/dpes.json", "bad/cluster/deployments.apps.yaml", "bad/cluster/secrets.yaml",
+	} {
+		if files[name] == "" {
+			t.Errorf("there is no %s", name)
+		}
+	}
+	secrets := secretsIn(t, shown)
+	if len(secrets) < 20 {
+		t.Errorf("there are but %d secrets: %q", len(secrets), secrets)
+	}
+	for name, text := range files {
+		for _, s := range secrets {
+			for _, form := range []string{s, base64.StdEncoding.EncodeToString([]byte(s)), strings.TrimRight(base64.StdEncoding.EncodeToString([]byte("x"+s)), "=")[2:]} {
+				if strings.Contains(text, strings.TrimRight(form, "=")) {
+					t.Errorf("%s has the secret %.80s", name, s)
+				}
+			}
+		}
+	}
+}
+
+// secretsIn finds the secrets in files that a scenario wrote: passwords and keys of values files, what Secrets hold, tokens.
+func secretsIn(t *testing.T, dir string) (out []string) {
+	t.Helper()
+	for _, name := range []string{"values.yaml", "values-removed.yaml", "kubeconfig"} {
+		for _, m := range regexp.MustCompile(`(?m)^ *(?:password|secretKey|jwtKey|token): "?([^"\n]+)"?$`).FindAllStringSubmatch(read(t, filepath.Join(dir, name)), -1) {
+			out = append(out, m[1])
+		}
+	}
+	for _, name := range []string{"token", "rotated", "password", "api-token", "own-token"} {
+		for word := range strings.FieldsSeq(read(t, filepath.Join(dir, name))) {
+			if len(word) > 8 {
+				out = append(out, word)
+			}
+		}
+	}
+	list := decode[struct {
+		Items []struct{ Data map[string][]byte }
+	}](t, read(t, filepath.Join(dir, "secrets.json")))
+	for _, s := range list.Items {
+		for _, value := range s.Data {
+			out = append(out, string(value))
+		}
+	}
+	for _, s := range out { // the private part of a key
+		var key struct{ D string }
+		if text, err := base64.StdEncoding.DecodeString(s); err == nil && json.Unmarshal(text, &key) == nil && key.D != "" {
+			out = append(out, key.D)
+		}
+	}
+	return out
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

@@ -19,6 +19,7 @@ import (
 	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/scenarios/operator"
 	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/diagnosis"
 	"github.com/dpesim/dpesim/sim/stack"
 )
 
@@ -26,6 +27,7 @@ import (
 type stackFlags struct {
 	config stack.Config
 	log    string
+	keep   *diagnosis.Log // is told what is logged, from info on; nil: nothing is
 }
 
 func (f *stackFlags) add(cmd *cobra.Command) {
@@ -66,6 +68,9 @@ func (f *stackFlags) open(ctx context.Context, a *app) (*stack.Stack, error) {
 		return nil, usage(fmt.Errorf("unknown log level %q: use debug, info, warn or error", f.log))
 	}
 	f.config.Log = slog.New(slog.NewTextHandler(a.Stderr, &slog.HandlerOptions{Level: level}))
+	if f.keep != nil {
+		f.config.Log = slog.New(slog.NewMultiHandler(f.config.Log.Handler(), slog.NewTextHandler(f.keep, nil)))
+	}
 	if f.config.DataDir != "" {
 		f.config.DataDir = a.path(f.config.DataDir)
 	}

@@ -86,14 +86,14 @@ const small = 4 << 10
 // forms gives how a secret may be written: as it is, in base64, also as a part of a longer text, twice so if that is what a
 // log-in of a registry in a manifest comes to, and as it stands in JSON and URLs.
 func forms(secret string) []string {
-	out := append(inBase64(base64.StdEncoding, secret), secret)
+	out := inBase64(base64.StdEncoding, secret)
 	if len(secret) > small {
-		return out
+		return append(out, secret)
 	}
-	for _, once := range out[:3] {
+	for _, once := range slices.Clone(out) {
 		out = append(out, inBase64(base64.StdEncoding, once)...)
 	}
-	out = append(out, inBase64(base64.URLEncoding, secret)...)
+	out = append(append(out, secret), inBase64(base64.URLEncoding, secret)...)
 	if quoted, err := json.Marshal(secret); err == nil {
 		out = append(out, string(quoted[1:len(quoted)-1]))
 	}
@@ -106,7 +106,8 @@ func inBase64(e *base64.Encoding, secret string) []string {
 	var out []string
 	for before := range 3 {
 		whole := e.EncodeToString(append(make([]byte, before), secret...))
-		out = append(out, whole[(before*8+5)/6:(before+len(secret))*8/6])
+		begins := (before*8 + 5) / 6
+		out = append(out, whole[begins:(before+len(secret))*8/6], whole[begins:]) // the latter where it is the end
 	}
 	return out
 }

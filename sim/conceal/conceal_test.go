@@ -52,6 +52,17 @@ func TestASecretIsConcealedHoweverItIsWritten(t *testing.T) {
 	}
 }
 
+func TestNothingIsLeftOfASecretAtTheEndOfBase64(t *testing.T) {
+	t.Parallel()
+	set := conceal.New("a-secret-value")
+	for _, text := range []string{"a-secret-value", "x=a-secret-value", "xy=a-secret-value"} {
+		got := set.Text("data: " + b64(text))
+		if before, behind, ok := strings.Cut(got, conceal.Mark); !ok || behind != "" || len(before) > len("data: ")+4 {
+			t.Errorf("%s in base64 is %s", text, got)
+		}
+	}
+}
+
 func TestPartsOfKeysAreConcealedToo(t *testing.T) {
 	t.Parallel()
 	pem := "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIB\nAQQgTh1sIsTheSecondLine\n-----END PRIVATE KEY-----\n"

@@ -23,24 +23,35 @@ const (
 	maxLogLines = 15 // of each pod
 )
 
+// Options say of what a diagnosis is.
+type Options struct {
+	Stack *stack.Stack
+	Log   *Log // what the simulator has logged; nil: that is not known
+	About any  // the program that runs, as JSON; nil: nothing is told of it
+	Files bool // gather files, too, as for a bundle
+}
+
 // Of gives what can be found out of a failed step: the last events, why the objects involved are as they are, and what their
 // pods said. It is an [engine.Options].Diagnose.
-func Of(s *stack.Stack) func(ctx context.Context, failed engine.StepFinished) []engine.Clue {
-	return func(ctx context.Context, failed engine.StepFinished) []engine.Clue {
-		d := &diagnosis{stack: s, all: s.Bus().Since(0)}
-		out := d.events(failed.Events)
-		out = append(out, d.whys(ctx, failed)...)
+func Of(o Options) func(ctx context.Context, failed engine.StepFinished) engine.Diagnosis {
+	return func(ctx context.Context, failed engine.StepFinished) engine.Diagnosis {
+		d := &diagnosis{o: o, all: o.Stack.Bus().Since(0)}
+		clues := append(d.events(failed.Events), d.whys(ctx, failed)...)
 		for _, e := range slices.Backward(failed.Events) {
 			d.involve(e)
 		}
-		return append(out, d.logs(ctx)...)
+		out := engine.Diagnosis{Clues: append(clues, d.logs(ctx)...)}
+		if o.Files {
+			out.Files = d.files(ctx)
+		}
+		return out
 	}
 }
 
 type diagnosis struct {
-	stack *stack.Stack
-	all   []sim.Event // that are remembered
-	pods  []pod       // that are involved, the most interesting first
+	o    Options
+	all  []sim.Event // that are remembered
+	pods []pod       // that are involved, the most interesting first
 }
 
 type pod struct{ namespace, name string }
@@ -86,12 +97,12 @@ func (d *diagnosis) whys(ctx context.Context, failed engine.StepFinished) []engi
 	}
 	named := why.Objects(command)
 	var out []engine.Clue
-	var told history
+	told := history{map[uint64]bool{}, map[string]bool{}}
 	for i, subject := range append(named, why.Troubled(d.all)...) {
 		if len(out) == maxWhys {
 			break
 		}
-		x, err := d.stack.Client().Why(ctx, subject)
+		x, err := d.o.Stack.Client().Why(ctx, subject)
 		if err != nil {
 			if i < len(named) && sim.KindOf(err) == sim.NotFound { // it is not there, which may be why
 				out = append(out, engine.Clue{Title: "why " + subject, Text: strings.TrimPrefix(sim.Report(err), "Error: ")})
@@ -111,22 +122,29 @@ func (d *diagnosis) whys(ctx context.Context, failed engine.StepFinished) []engi
 	return out
 }
 
-// history is what has been explained: the first causes by which a symptom came about, as a trouble of many pods has but one.
-type history map[string]bool
+// history is what has been explained.
+type history struct {
+	steps  map[uint64]bool // by Seq
+	causes map[string]bool // symptoms with their first causes: the trouble of many pods has but one
+}
 
 // add notes what x explains and tells whether that was explained before.
 func (h *history) add(x why.Explanation) (old bool) {
-	if *h == nil {
-		*h = history{}
+	if len(x.Chains) == 0 || len(x.Chains[0].Steps) == 0 {
+		return false
 	}
-	what := ""
-	if len(x.Chains) > 0 && len(x.Chains[0].Steps) > 0 {
-		what = x.Chains[0].Steps[0].What
+	symptom := x.Chains[0].Steps[0]
+	cause := fmt.Sprint(symptom.What, " ", x.FirstCause)
+	if h.steps[symptom.Seq] || h.causes[cause] && x.FirstCause != 0 {
+		return true
 	}
-	key := fmt.Sprint(what, " ", x.FirstCause)
-	old = (*h)[key] && x.FirstCause != 0
-	(*h)[key] = true
-	return old
+	h.causes[cause] = true
+	for _, c := range x.Chains {
+		for _, s := range c.Steps {
+			h.steps[s.Seq] = true
+		}
+	}
+	return false
 }
 
 // involve notes the pod that e tells of, if it does.
@@ -142,12 +160,13 @@ func (d *diagnosis) logs(ctx context.Context) []engine.Clue {
 	var out []engine.Clue
 	for _, p := range d.pods {
 		title := "log of pod/" + p.namespace + "/" + p.name
-		text, err := d.stack.Operator().Log(ctx, p.namespace, p.name, false)
-		if before, e := d.stack.Operator().Log(ctx, p.namespace, p.name, true); e == nil && before != "" && (err != nil || text == "") {
+		text, err := d.o.Stack.Operator().Log(ctx, p.namespace, p.name, false)
+		if before, e := d.o.Stack.Operator().Log(ctx, p.namespace, p.name, true); e == nil && before != "" && (err != nil || text == "") {
 			title, text, err = title+" (of the container before)", before, nil
 		}
 		if err != nil {
-			text = "there is none: " + err.Error()
+			msg, _ := sim.Explain(err)
+			text = "there is none: " + msg
 		}
 		if text != "" {
 			out = append(out, engine.Clue{Title: title, Text: tail(text, maxLogLines)})

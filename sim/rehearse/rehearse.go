@@ -36,11 +36,14 @@ type Options struct {
 	NoExec    bool            // as in [engine.Options]
 	Keep      bool            // as in [engine.Options]
 	Prove     bool            // as in [engine.Options]
+
+	Diagnosis diagnosis.Options // what is found out where a step fails; its Stack is the one that is played on
 }
 
 // Play runs the steps of sc against s, which must be ready, in a directory below the simulator's own. It returns what
 // [engine.Run] returns. Executables that use it must call [verb.Dispatch].
 func Play(ctx context.Context, s *stack.Stack, sc *engine.Scenario, o Options) error {
+	o.Diagnosis.Stack = s
 	dir := s.Path("scenario")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -59,7 +62,7 @@ func Play(ctx context.Context, s *stack.Stack, sc *engine.Scenario, o Options) e
 		Report: o.Report,
 
 		Conceal:  s.Secrets().Text,
-		Diagnose: diagnosis.Of(s),
+		Diagnose: diagnosis.Of(o.Diagnosis),
 	})
 }
 

@@ -326,6 +326,11 @@ func (s *Stack) Clock() *clock.Clock { return s.config.Clock }
 // Faults gives what can be broken on purpose.
 func (s *Stack) Faults() *fault.Set { return s.faults }
 
+// Objects is [cluster.Cluster.Objects].
+func (s *Stack) Objects(ctx context.Context) (map[string][]byte, error) {
+	return s.cluster.Objects(ctx)
+}
+
 // Secrets gives all secrets that this simulator has made or was given, also those that are no longer valid.
 func (s *Stack) Secrets() *conceal.Set { return s.secrets }
 
