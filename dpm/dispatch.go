@@ -94,7 +94,7 @@ func (t *turn) schedule() {
 	for _, e := range engines {
 		if commands := batches[e]; len(commands) > 0 {
 			t.then(func() { e.send(commandsMessage(commands)) })
-			t.arm(t.now.Add(t.s.opts.Lease))
+			t.arm(t.up + t.s.opts.Lease)
 		}
 	}
 }
@@ -119,12 +119,12 @@ func (t *turn) give(j *job, e *session) *dpmv1.Command {
 	e.held[j.ID] = j
 	j.State, j.Attempt, j.Summary = Submitted, j.Attempt+1, nil
 	j.Label, j.Replica, j.StartedAt = e.Label, e.Replica, time.Time{}
-	j.lease = t.now.Add(t.s.opts.Lease)
+	j.lease = t.up + t.s.opts.Lease
 	j.Attempts = append(j.Attempts, Attempt{Number: j.Attempt, Label: e.Label, Replica: e.Replica, DispatchedAt: t.now})
 	t.save(j)
 	attempt := j.Attempt
 	command := &dpmv1.Command{
-		JobId: string(j.ID), Attempt: int32(attempt), LeaseExpires: timestamppb.New(j.lease),
+		JobId: string(j.ID), Attempt: int32(attempt), LeaseExpires: timestamppb.New(t.now.Add(t.s.opts.Lease)),
 		Work: &dpmv1.Command_Profile{Profile: &dpmv1.Profile{
 			Source:     &dpmv1.ObjectReference{Bucket: j.Spec.Source.Bucket, Key: j.Spec.Source.Key},
 			Target:     &dpmv1.ObjectReference{Bucket: ResultBucket, Key: fmt.Sprintf("profile/%s/%d.json", j.ID, attempt)},

@@ -44,14 +44,14 @@ func (t *turn) join(e *session) error {
 		return sim.Errorf(sim.Conflict, "replica %s of DPE %s is connected already, from %s", e.Replica, e.Label, other.Remote).
 			WithHelp("give each replica its own name; a stream that broke is forgotten after %v without a heartbeat", t.silence())
 	}
-	e.ConnectedAt, e.seen = t.now, t.now
+	e.ConnectedAt, e.seen = t.now, t.up
 	t.engines[id] = e
 	for _, j := range t.jobs { // of before a restart of the DPM, or of a drain that was cut short
 		if j.State.held() && j.holder() == id {
 			e.held[j.ID] = j
 		}
 	}
-	t.arm(t.now.Add(t.silence()))
+	t.arm(t.up + t.silence())
 	t.then(func() {
 		t.s.publish(e.cause, e.Label, "engine connected", map[string]string{
 			"replica": string(e.Replica), "version": string(e.Version), "remote": e.Remote, "slots": strconv.Itoa(e.Slots),
@@ -136,7 +136,7 @@ func (s *Server) handle(e *session, r received) {
 	case *dpmv1.ConnectRequest_Heartbeat:
 		err = s.do(e.ctx, func(t *turn) error { t.heartbeat(e, m.Heartbeat.GetJobIds()); return nil })
 	case *dpmv1.ConnectRequest_Drain:
-		err = s.do(e.ctx, func(t *turn) error { e.seen, e.Draining = t.now, true; return nil })
+		err = s.do(e.ctx, func(t *turn) error { e.seen, e.Draining = t.up, true; return nil })
 	case *dpmv1.ConnectRequest_Event:
 		if err = s.opts.Faults.At(e.ctx, FaultEvent, s.scope(e.Label)); err == nil {
 			err = s.do(e.ctx, func(t *turn) error { return t.report(e, m.Event) })
@@ -176,17 +176,17 @@ func (t *turn) credit(e *session, n uint32) error {
 		return sim.Errorf(sim.Invalid, "credits for %d more commands on top of %d; want 1 to %d in all", n, e.credits, maxSlots).
 			WithHelp("give credits for as many commands as slots are free")
 	}
-	e.seen = t.now
+	e.seen = t.up
 	e.credits += int(n)
 	return nil
 }
 
 // heartbeat notes that e lives and renews the leases of the jobs that it names, if they are its own.
 func (t *turn) heartbeat(e *session, ids []string) {
-	e.seen = t.now
+	e.seen = t.up
 	for _, id := range ids {
 		if j, ok := e.held[sim.JobID(id)]; ok {
-			j.lease = t.now.Add(t.s.opts.Lease)
+			j.lease = t.up + t.s.opts.Lease
 		}
 	}
 }

@@ -135,8 +135,8 @@ type job struct {
 	Job
 	seq   int64
 	dirty bool // to be written
-	// lease is when the current attempt is given up; it counts while an engine holds the job.
-	lease time.Time
+	// lease is the uptime at which the current attempt is given up; it counts while an engine holds the job.
+	lease time.Duration
 	// cause is the event of the job's last change; 0 if that was in another run.
 	cause uint64
 }

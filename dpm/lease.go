@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -66,21 +67,21 @@ func (t *turn) finish(j *job, state State, reason string) {
 // alarm is the timer of the state machine: it is due no later than the first lease or silence that could run out. It is
 // not moved when one is renewed; it then finds nothing to do and is set again.
 type alarm struct {
-	due   time.Time
+	due   time.Duration // uptime
 	timer *clock.Timer
 	done  chan struct{} // closed when the timer's function has returned
 }
 
 // arm makes sure that the alarm is due at at, or before.
-func (t *turn) arm(at time.Time) {
+func (t *turn) arm(at time.Duration) {
 	a := &t.alarm
-	if a.timer != nil && (!a.due.After(at) || !a.timer.Stop()) {
+	if a.timer != nil && (a.due <= at || !a.timer.Stop()) {
 		return
 	}
 	done := make(chan struct{})
 	s := t.s
 	a.due, a.done = at, done
-	a.timer = s.opts.Clock.AfterFunc(at.Sub(t.now), func() {
+	a.timer = s.opts.Clock.AfterFunc(at-t.up, func() {
 		defer close(done)
 		_ = s.do(s.ctx, func(t *turn) error { t.sweep(); return nil }) // fails only if the server is closed
 	})
@@ -96,36 +97,27 @@ func (a *alarm) stop() {
 // sweep gives up engines that are silent and leases that have run out, and sets the alarm for the next.
 func (t *turn) sweep() {
 	t.alarm.timer = nil
-	var next time.Time
+	next := time.Duration(math.MaxInt64)
 	for _, e := range t.connected() {
-		due := e.seen.Add(t.silence())
-		if due.After(t.now) {
-			next = earlier(next, due)
+		if due := e.seen + t.silence(); due > t.up {
+			next = min(next, due)
 			continue
 		}
-		why := fmt.Sprintf("no heartbeat for %v", t.now.Sub(e.seen))
+		why := fmt.Sprintf("no heartbeat for %v", t.up-e.seen)
 		t.leave(e, departure{why: why, err: sim.Errorf(sim.Unavailable, "%s", why).WithHelp("send a heartbeat every %v", t.s.opts.Heartbeat)})
 	}
 	for _, j := range sorted(t.jobs) {
 		switch {
 		case !j.State.held():
-		case j.lease.After(t.now):
-			next = earlier(next, j.lease)
+		case j.lease > t.up:
+			next = min(next, j.lease)
 		default:
 			t.lose(j, fmt.Sprintf("its lease of %v ran out", t.s.opts.Lease), nil)
 		}
 	}
-	if !next.IsZero() {
+	if next < math.MaxInt64 {
 		t.arm(next)
 	}
-}
-
-// earlier gives the earlier of two times; a zero a does not count.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || b.Before(a) {
-		return b
-	}
-	return a
 }
 
 // sorted gives jobs by age.

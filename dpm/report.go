@@ -21,7 +21,7 @@ var sha256Pattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 // report takes an event of a job. What it changes is stored before the receipt goes out; what does not count is refused
 // by a receipt, so that the engine drops the job.
 func (t *turn) report(e *session, ev *dpmv1.JobEvent) error {
-	e.seen = t.now
+	e.seen = t.up
 	why, err := t.refusal(e, ev)
 	if err != nil {
 		return err
@@ -115,7 +115,7 @@ func (t *turn) apply(ev *dpmv1.JobEvent) {
 	}
 	t.save(j)
 	if ev.GetState() == dpmv1.JobState_JOB_STATE_RUNNING {
-		j.lease = t.now.Add(t.s.opts.Lease)
+		j.lease = t.up + t.s.opts.Lease
 		if j.State == Running {
 			return
 		}

@@ -34,7 +34,7 @@ type session struct {
 	cause   uint64 // event that led to it, as the engine says; 0: unknown
 	credits int
 	held    map[sim.JobID]*job // what it has under leases
-	seen    time.Time          // when it last said something
+	seen    time.Duration      // uptime at which it last said something
 
 	ctx    context.Context // ends when the session does
 	cancel context.CancelFunc

@@ -159,7 +159,7 @@ func (s *Server) readJobs(ctx context.Context, f JobFilter) ([]Job, error) {
 // they, and an engine that comes back with a result has saved the work. Those that do not come back lose it then.
 func (s *Server) loadJobs(ctx context.Context) error {
 	s.state.engines, s.state.jobs, s.state.lanes = map[engineID]*session{}, map[sim.JobID]*job{}, map[lane]*queue{}
-	t := &turn{state: &s.state, s: s, now: s.opts.Clock.Now()}
+	t := &turn{state: &s.state, s: s, now: s.opts.Clock.Now(), up: s.opts.Clock.Uptime()}
 	err := s.db.View(ctx, func(tx *sqlite.Tx) error {
 		if err := tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(seq), 0) FROM jobs`).Scan(&s.state.lastSeq); err != nil {
 			return err
@@ -171,7 +171,7 @@ func (s *Server) loadJobs(ctx context.Context) error {
 		for _, j := range jobs {
 			t.jobs[j.ID] = j
 			if j.State.held() {
-				j.lease = t.now.Add(s.opts.Lease)
+				j.lease = t.up + s.opts.Lease
 				t.arm(j.lease)
 			} else {
 				t.enqueue(j)

@@ -33,6 +33,7 @@ type turn struct {
 	*state
 	s       *Server
 	now     time.Time
+	up      time.Duration               // [clock.Clock.Uptime]: what silence and leases go by
 	dirty   []*job                      // to be written
 	writes  []func(tx *sqlite.Tx) error // other rows
 	revoked map[sim.KeyID]bool          // keys revoked in this turn
@@ -112,7 +113,7 @@ func (s *Server) takeTurn(batch []*op) {
 		}
 		return
 	}
-	t := &turn{state: &s.state, s: s, now: s.opts.Clock.Now(), revoked: map[sim.KeyID]bool{}}
+	t := &turn{state: &s.state, s: s, now: s.opts.Clock.Now(), up: s.opts.Clock.Uptime(), revoked: map[sim.KeyID]bool{}}
 	errs := make([]error, len(batch))
 	for i, o := range batch {
 		errs[i] = o.run(t)

@@ -2,6 +2,10 @@
 //
 // A [Clock] follows the machine's time until it is told otherwise: it can be frozen, set, advanced and scaled. It is the
 // one package that reads the machine's clock for the product; everybody else is handed a *Clock.
+//
+// It has two scales, as an operating system has two for a laptop that sleeps. [Clock.Now] is the calendar: what expires
+// on a day goes by it. [Clock.Uptime] is the time that was lived through: whether somebody still beats goes by it. They
+// part where the clock is set back, follows the machine again, or leaps.
 package clock
 
 import (
@@ -36,7 +40,9 @@ type Clock struct {
 	anchor  time.Time // machine time at which base was product time
 	base    time.Time
 	rate    float64
-	real    bool // never moved: base is ignored
+	real    bool          // never moved: base is ignored
+	born    time.Time     // product time at which it was made
+	leapt   time.Duration // product time that was not lived through
 	timers  queue
 	nextSeq uint64
 	wake    *time.Timer // machine timer for the first of timers; nil if none is needed
@@ -45,11 +51,12 @@ type Clock struct {
 }
 
 // New gives a clock that follows the machine's time.
-func New() *Clock { return &Clock{real: true, rate: 1} }
+func New() *Clock { return &Clock{real: true, rate: 1, born: time.Now().UTC().Round(0)} }
 
 // NewFrozen gives a clock that stands at t.
 func NewFrozen(t time.Time) *Clock {
-	return &Clock{anchor: time.Now(), base: t.UTC().Round(0)}
+	t = t.UTC().Round(0)
+	return &Clock{anchor: time.Now(), base: t, born: t}
 }
 
 // Now gives product time, in UTC, without a monotonic part.
@@ -60,6 +67,13 @@ func (c *Clock) Now() time.Time {
 }
 
 func (c *Clock) nowLocked() time.Time { return c.at(time.Now()) }
+
+// Uptime gives how much product time the clock has lived through since it was made, whatever it was set to meanwhile.
+func (c *Clock) Uptime() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.nowLocked().Sub(c.born) - c.leapt
+}
 
 // at gives product time when the machine's is m.
 func (c *Clock) at(m time.Time) time.Time {
@@ -104,16 +118,19 @@ func (c *Clock) setRate(rate float64) {
 	c.armLocked()
 }
 
-// FollowReal lets the clock follow the machine's time again. Timers that fall due by the jump run as usual.
+// FollowReal lets the clock follow the machine's time again. Beats keep how long they have to wait; other timers that
+// fall due by the jump run as usual.
 func (c *Clock) FollowReal() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	m := time.Now()
+	c.leapLocked(m, m)
 	c.real, c.rate = true, 1
 	c.armLocked()
 }
 
-// Set moves the clock to t and keeps its rate. Forward, it is an [Clock.Advance]; backward, timers keep the product
-// time at which they are due.
+// Set moves the clock to t and keeps its rate. Forward, it is an [Clock.Advance]; backward, beats keep how long they
+// have to wait, and other timers keep the product time at which they are due.
 func (c *Clock) Set(ctx context.Context, t time.Time) error {
 	c.turn.Lock()
 	defer c.turn.Unlock()
@@ -123,9 +140,40 @@ func (c *Clock) Set(ctx context.Context, t time.Time) error {
 	if t.After(c.at(m)) {
 		return c.moveLocked(ctx, t, m)
 	}
-	c.jumpLocked(t, m)
+	c.leapLocked(t, m)
 	c.armLocked()
 	return nil
+}
+
+// Leap moves the clock forward by d, but not beyond the first timer that is no beat, and gives by how much it did. Nothing
+// runs by it, and the time is not lived through: beats keep how long they have to wait, as if they had gone on beating
+// meanwhile.
+func (c *Clock) Leap(d time.Duration) time.Duration {
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := time.Now()
+	now := c.at(m)
+	for _, t := range c.timers {
+		if !t.beat {
+			d = min(d, t.due.Sub(now))
+		}
+	}
+	d = max(d, 0)
+	c.leapLocked(now.Add(d), m)
+	c.armLocked()
+	return d
+}
+
+// Next gives how long it is in product time until the first timer is due, and false if there is none.
+func (c *Clock) Next() (time.Duration, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.timers) == 0 {
+		return 0, false
+	}
+	return max(c.timers[0].due.Sub(c.nowLocked()), 0), true
 }
 
 // Advance moves the clock forward by d and returns when every function that fell due has returned. They run one at a
@@ -176,10 +224,29 @@ func (c *Clock) jumpLocked(t, m time.Time) {
 	c.base, c.anchor, c.real = t.UTC().Round(0), m, false
 }
 
+// leapLocked makes product time t when the machine's is m, without living through what is between, and takes the beats
+// along.
+func (c *Clock) leapLocked(t, m time.Time) {
+	d := t.Sub(c.at(m))
+	c.leapt += d
+	for _, x := range c.timers {
+		if x.beat {
+			x.due = x.due.Add(d)
+		}
+	}
+	heap.Init(&c.timers)
+	c.jumpLocked(t, m)
+}
+
+// Beat is how short a timer is, when it is set, to be a beat: a heartbeat, a probe, a lease, a pause before another try. What
+// is set for as long or longer belongs to the calendar.
+const Beat = 10 * time.Minute
+
 // Timer is a function that waits for its time.
 type Timer struct {
 	c     *Clock
 	due   time.Time
+	beat  bool
 	seq   uint64 // orders timers of one due time
 	f     func()
 	index int // in the queue; -1: not waiting
@@ -191,7 +258,7 @@ func (c *Clock) AfterFunc(d time.Duration, f func()) *Timer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.nextSeq++
-	t := &Timer{c: c, due: c.nowLocked().Add(d), seq: c.nextSeq, f: f}
+	t := &Timer{c: c, due: c.nowLocked().Add(d), beat: d < Beat, seq: c.nextSeq, f: f}
 	heap.Push(&c.timers, t)
 	c.armLocked()
 	return t

@@ -229,22 +229,89 @@ func TestAdvanceStopsBetweenTwoWhenItsContextEnds(t *testing.T) {
 	}
 }
 
-func TestSetBackwardKeepsTimersAtTheirProductTime(t *testing.T) {
+func TestSetBackwardKeepsTheCalendarAndTheBeat(t *testing.T) {
 	t.Parallel()
 	c := clock.NewFrozen(noon)
-	ran := false
-	c.AfterFunc(time.Minute, func() { ran = true })
-	for _, to := range []time.Duration{-time.Hour, 59 * time.Second} {
-		if err := c.Set(t.Context(), noon.Add(to)); err != nil {
-			t.Fatal(err)
-		}
-		if ran || !c.Now().Equal(noon.Add(to)) {
-			t.Fatalf("at %v: ran %v", c.Now(), ran)
+	var ran []string
+	c.AfterFunc(time.Minute, func() { ran = append(ran, "beat") })
+	c.AfterFunc(time.Hour, func() { ran = append(ran, "calendar") })
+	if err := c.Set(t.Context(), noon.Add(-24*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if up := c.Uptime(); up != 0 {
+		t.Errorf("it has lived %v", up)
+	}
+	for _, step := range []struct {
+		by   time.Duration
+		want []string
+	}{{59 * time.Second, nil}, {time.Second, []string{"beat"}}, {24*time.Hour - time.Minute, []string{"beat"}}, {time.Hour, []string{"beat", "calendar"}}} {
+		advance(t, c, step.by)
+		if !slices.Equal(ran, step.want) {
+			t.Fatalf("%v ran by %v, want %v", ran, c.Now(), step.want)
 		}
 	}
-	if err := c.Set(t.Context(), noon.Add(time.Minute)); err != nil || !ran {
-		t.Errorf("ran %v, %v", ran, err)
+	if up := c.Uptime(); up != 25*time.Hour {
+		t.Errorf("it has lived %v", up)
 	}
+}
+
+func TestALeapTakesTheBeatAlong(t *testing.T) {
+	t.Parallel()
+	c := clock.NewFrozen(noon)
+	var ran []string
+	c.AfterFunc(time.Minute, func() { ran = append(ran, "minute") })
+	c.AfterFunc(time.Second, func() { ran = append(ran, "second") })
+	c.AfterFunc(clock.Beat, func() { ran = append(ran, "calendar") })
+	if d := c.Leap(time.Hour); d != clock.Beat || len(ran) > 0 {
+		t.Errorf("it leapt %v over the calendar, %v ran", d, ran)
+	}
+	if d := c.Leap(time.Hour); d != 0 {
+		t.Errorf("it leapt %v with the calendar due", d)
+	}
+	if next, ok := c.Next(); !ok || next != 0 {
+		t.Errorf("next %v %v", next, ok)
+	}
+	advance(t, c, 0)
+	if d := c.Leap(90 * 24 * time.Hour); d != 90*24*time.Hour {
+		t.Errorf("it leapt %v", d)
+	}
+	if d := c.Leap(-time.Hour); d != 0 {
+		t.Errorf("it leapt back by %v", d)
+	}
+	if next, ok := c.Next(); !ok || next != time.Second {
+		t.Errorf("next %v %v", next, ok)
+	}
+	advance(t, c, time.Minute)
+	if want := []string{"calendar", "second", "minute"}; !slices.Equal(ran, want) {
+		t.Errorf("%v, want %v", ran, want)
+	}
+	if want := noon.Add(clock.Beat + 90*24*time.Hour + time.Minute); !c.Now().Equal(want) || c.Uptime() != time.Minute {
+		t.Errorf("%v after %v, want %v", c.Now(), c.Uptime(), want)
+	}
+	if _, ok := c.Next(); ok {
+		t.Error("something waits")
+	}
+}
+
+func TestUptimeGoesOnWhenTheClockFollowsTheMachineAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := clock.New()
+		time.Sleep(time.Second)
+		advance(t, c, time.Hour)
+		c.Leap(24 * time.Hour)
+		ran := false
+		c.AfterFunc(time.Minute, func() { ran = true })
+		c.FollowReal()
+		if up := c.Uptime(); up != time.Hour+time.Second {
+			t.Errorf("it has lived %v", up)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if up := c.Uptime(); up != time.Hour+time.Minute+time.Second || !ran {
+			t.Errorf("it has lived %v, the beat ran: %v", up, ran)
+		}
+	})
 }
 
 func TestStopTellsWhetherItWaited(t *testing.T) {
@@ -360,7 +427,11 @@ func TestTimersAgainstAModel(t *testing.T) {
 				waiting = slices.Delete(waiting, i, i+1)
 			},
 			"set": func(t *rapid.T) {
-				to := c.Now().Add(time.Duration(rapid.IntRange(-20, 40).Draw(t, "to")) * time.Second)
+				by := time.Duration(rapid.IntRange(-20, 40).Draw(t, "by")) * time.Second
+				to := c.Now().Add(by)
+				for i := range waiting {
+					waiting[i].due = waiting[i].due.Add(min(by, 0)) // all are beats
+				}
 				slices.SortStableFunc(waiting, func(a, b entry) int { return a.due.Compare(b.due) })
 				for len(waiting) > 0 && !waiting[0].due.After(to) {
 					want = append(want, waiting[0].id)
