@@ -25,7 +25,10 @@ import (
 	"github.com/dpesim/dpesim/sim/durable"
 )
 
-// Lifetimes, in product time. How long the product's own certificates live is not public: these are an assumption.
+// Lifetimes. How long the product's own certificates live is not public: these are an assumption.
+//
+// They begin and end in product time. But helm, kubectl and browsers go by the machine's, and a certificate must be good for
+// them too when product time has been moved: so each begins at the earlier of both, and ends so long after the later.
 const (
 	caLife   = 10 * 365 * 24 * time.Hour
 	leafLife = 90 * 24 * time.Hour
@@ -40,7 +43,8 @@ const (
 
 // CA is a certificate authority. It is safe for concurrent use and holds nothing that needs closing.
 type CA struct {
-	clock *clock.Clock
+	clock *clock.Clock // product time
+	wall  *clock.Clock // the machine's time
 	cert  *x509.Certificate
 	key   *ecdsa.PrivateKey
 	pem   []byte
@@ -68,7 +72,7 @@ func Open(dir string, c *clock.Clock) (*CA, error) {
 	if keyPEM == nil && certPEM != nil {
 		return nil, broken(certPath, "there is a certificate but no key "+keyPath, nil)
 	}
-	ca := &CA{clock: c, pem: certPEM, leaves: map[string]leaf{}}
+	ca := &CA{clock: c, wall: clock.New(), pem: certPEM, leaves: map[string]leaf{}}
 	var err error
 	if keyPEM == nil {
 		ca.key, err = makeKey(keyPath)
@@ -84,7 +88,7 @@ func Open(dir string, c *clock.Clock) (*CA, error) {
 	}
 	ca.text = sim.Secret(text)
 	if certPEM == nil {
-		if ca.pem, err = makeCert(certPath, ca.key, c.Now()); err != nil {
+		if ca.pem, err = ca.makeCert(certPath); err != nil {
 			return nil, err
 		}
 	}
@@ -118,17 +122,27 @@ func makeKey(path string) (*ecdsa.PrivateKey, error) {
 	return key, durable.WriteFile(path, b, 0o600)
 }
 
-func makeCert(path string, key *ecdsa.PrivateKey, now time.Time) ([]byte, error) {
+// span gives a certificate's first and last moment when it is made now to live so long.
+func (ca *CA) span(life time.Duration) (from, until time.Time) {
+	from, until = ca.clock.Now(), ca.wall.Now()
+	if until.Before(from) {
+		from, until = until, from
+	}
+	return from.Add(-backdate), until.Add(life)
+}
+
+func (ca *CA) makeCert(path string) ([]byte, error) {
+	from, until := ca.span(caLife)
 	t := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: "dpesim CA", Organization: []string{"dpesim"}},
-		NotBefore:             now.Add(-backdate),
-		NotAfter:              now.Add(caLife),
+		NotBefore:             from,
+		NotAfter:              until,
 		IsCA:                  true,
 		MaxPathLenZero:        true,
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	} // no SerialNumber: x509 draws one of at most 20 bytes from the reader, as RFC 5280 4.1.2.2 wants
-	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
+	der, err := x509.CreateCertificate(rand.Reader, t, t, ca.key.Public(), ca.key)
 	if err != nil {
 		return nil, fmt.Errorf("make the CA's certificate: %w", err)
 	}

@@ -187,6 +187,27 @@ func TestALeafIsKeptThenRenewedBeforeItExpiresByTheClock(t *testing.T) {
 	}
 }
 
+func TestClientsThatGoByTheMachinesTimeConnectWhereverTheClockStands(t *testing.T) {
+	t.Parallel()
+	for _, years := range []int{-10, 5} {
+		c := clock.New()
+		if err := c.Set(t.Context(), c.Now().AddDate(years, 0, 0)); err != nil {
+			t.Fatal(err)
+		}
+		ca := open(t, t.TempDir(), c)
+		for _, step := range []int{0, 1} { // then the leaf is renewed
+			if err := c.Set(t.Context(), c.Now().AddDate(step, 0, 0)); err != nil {
+				t.Fatal(err)
+			}
+			for name, by := range map[string]*clock.Clock{"product": c, "machine": clock.New()} {
+				if _, err, _ := shake(t, ca.ServerTLS("127.0.0.1"), client(ca, by, "127.0.0.1")); err != nil {
+					t.Errorf("%d years away, %d years later, by %s time: %v", years, step, name, err)
+				}
+			}
+		}
+	}
+}
+
 func TestTheCAIsKeptInItsDirectory(t *testing.T) {
 	t.Parallel()
 	c := clock.NewFrozen(noon)

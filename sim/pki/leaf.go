@@ -80,7 +80,7 @@ func (ca *CA) leaf(host string) (*tls.Certificate, error) {
 	if l := ca.leaves[host]; l.fresh(now) {
 		return l.cert, nil
 	}
-	cert, err := ca.issue(host, now)
+	cert, err := ca.issue(host)
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate for %s: %w", host, err)
 	}
@@ -88,15 +88,16 @@ func (ca *CA) leaf(host string) (*tls.Certificate, error) {
 	return cert, nil
 }
 
-func (ca *CA) issue(host string, now time.Time) (*tls.Certificate, error) {
+func (ca *CA) issue(host string) (*tls.Certificate, error) {
+	from, until := ca.span(leafLife)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
 	t := &x509.Certificate{
 		Subject:     pkix.Name{Organization: []string{"dpesim"}}, // the name is in the SAN: a CN holds 64 characters only
-		NotBefore:   now.Add(-backdate),
-		NotAfter:    now.Add(leafLife),
+		NotBefore:   from,
+		NotAfter:    until,
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
