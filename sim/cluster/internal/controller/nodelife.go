@@ -40,9 +40,9 @@ type nodeLife struct {
 
 // beat is the latest sign of life of a node.
 type beat struct {
-	renewed time.Time // as the node says
-	seen    time.Time // by this controller
-	doubted bool      // it has been too long ago, and will be looked at again
+	renewed time.Time     // as the node says
+	seen    time.Duration // uptime, by this controller
+	doubted bool          // it has been too long ago, and will be looked at again
 }
 
 func (m *Manager) addNodeLife() error {
@@ -92,18 +92,18 @@ func (c *nodeLife) lost(ctx context.Context, n *corev1.Node, second bool) (bool,
 	if err != nil {
 		return false, err
 	}
-	now := c.clock.Now()
+	now, up := c.clock.Now(), c.clock.Uptime()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b, known := c.beats[n.Name]
 	if !known || !b.renewed.Equal(lease.Spec.RenewTime.Time) {
-		b = beat{renewed: lease.Spec.RenewTime.Time, seen: now}
-		if b.renewed.Before(b.seen) && now.Sub(b.renewed) < monitorGrace {
-			b.seen = b.renewed // time may have been moved before this was read
+		b = beat{renewed: lease.Spec.RenewTime.Time, seen: up}
+		if age := now.Sub(b.renewed); age > 0 && age < monitorGrace {
+			b.seen -= age // time may have been moved before this was read
 		}
 		c.beats[n.Name] = b
 	}
-	if left := b.seen.Add(monitorGrace).Sub(now); left > 0 {
+	if left := b.seen + monitorGrace - up; left > 0 {
 		c.loop.addAfter(n.Name, left)
 		return false, nil
 	}
