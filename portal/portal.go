@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -18,6 +19,7 @@ import (
 	"github.com/dpesim/dpesim/portal/store"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/clock"
+	"github.com/dpesim/dpesim/sim/clock/pace"
 	"github.com/dpesim/dpesim/sim/conceal"
 	"github.com/dpesim/dpesim/sim/draw"
 	"github.com/dpesim/dpesim/sim/event"
@@ -66,6 +68,7 @@ type Options struct {
 	Simulator   room.Simulator
 	Runner      runs.Runner // nil: no commands can be run here
 	Clock       *clock.Clock
+	Pace        *pace.Pace // moves Clock; nil: one of its own
 	Bus         *event.Bus // nil: silent, and statuses are computed on demand only
 	Draw        *draw.Source
 	Faults      *fault.Set   // nil: none
@@ -145,7 +148,7 @@ func open(ctx context.Context, o Options) (*Portal, error) {
 		return nil, err
 	}
 	p := &Portal{opts: o, store: db, wall: clock.New(), changed: make(chan struct{}, 1), causes: map[sim.EnvironmentID]uint64{}, underWay: map[request]bool{}, owners: map[sim.EnvironmentID]ownership{}}
-	p.room = &room.Room{Simulator: o.Simulator, Product: product{p}, Clock: o.Clock, Bus: o.Bus, Faults: o.Faults}
+	p.room = &room.Room{Simulator: o.Simulator, Product: product{p}, Clock: o.Clock, Pace: cmp.Or(o.Pace, pace.New(o.Clock)), Bus: o.Bus, Faults: o.Faults}
 	p.runs = runs.New(o.Runner, o.Clock)
 	p.stopping, p.stop = context.WithCancel(context.Background())
 	p.signal() // whatever was wanted before the last end may not have been done

@@ -115,7 +115,7 @@ func (c *Client) Clock(ctx context.Context) (Clock, error) {
 	return get[Clock](ctx, c, call{method: http.MethodGet, path: Prefix + "/clock"})
 }
 
-// MoveClock moves the simulator's clock. What falls due by an advance has been done when it returns.
+// MoveClock moves the simulator's clock. What falls due by an advance has been done, and has settled, when it returns.
 func (c *Client) MoveClock(ctx context.Context, m ClockMove) (Clock, error) {
 	return get[Clock](ctx, c, call{method: http.MethodPost, path: Prefix + "/clock", body: m})
 }

@@ -35,7 +35,7 @@ func (r *Room) clockView() ui.Clock {
 	}
 }
 
-// MoveClock does the one thing that m says. What falls due by an advance has been done when it returns.
+// MoveClock does the one thing that m says. What falls due by an advance has been done, and has settled, when it returns.
 func (r *Room) MoveClock(ctx context.Context, m api.ClockMove) error {
 	k := r.Clock
 	var acts []func() error
@@ -51,13 +51,13 @@ func (r *Room) MoveClock(ctx context.Context, m api.ClockMove) error {
 		if err := within(k.Now().Add(d)); err != nil {
 			return err
 		}
-		add("advance", m.Advance, func() error { return k.Advance(ctx, d) })
+		add("advance", m.Advance, func() error { return r.Pace.Advance(ctx, d) })
 	}
 	if !m.Set.IsZero() {
 		if err := within(m.Set); err != nil {
 			return err
 		}
-		add("set", m.Set.UTC().Format(time.RFC3339), func() error { return k.Set(ctx, m.Set) })
+		add("set", m.Set.UTC().Format(time.RFC3339), func() error { return r.Pace.Set(ctx, m.Set) })
 	}
 	if m.Freeze {
 		add("freeze", "true", func() error { k.Freeze(); return nil })

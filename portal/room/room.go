@@ -6,6 +6,7 @@ import (
 	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/clock"
+	"github.com/dpesim/dpesim/sim/clock/pace"
 	"github.com/dpesim/dpesim/sim/event"
 	"github.com/dpesim/dpesim/sim/fault"
 )
@@ -48,6 +49,7 @@ type Room struct {
 	Simulator Simulator
 	Product   Product
 	Clock     *clock.Clock
+	Pace      *pace.Pace // moves Clock
 	Bus       *event.Bus // nil: silent
 	Faults    *fault.Set // nil: none
 }

@@ -225,7 +225,10 @@ func (sh *shell) nextLook(ctx context.Context, t *trial) error {
 		return ctx.Err()
 	}
 	if missed := new(event.MissedError); err == nil || errors.As(err, &missed) {
-		if err := sh.o.Wall.Sleep(ctx, settle); err != nil {
+		release := sh.o.Pace.Hold()
+		err := sh.o.Wall.Sleep(ctx, settle)
+		release()
+		if err != nil {
 			return err
 		}
 	}

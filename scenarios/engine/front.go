@@ -3,9 +3,11 @@ package engine
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -31,16 +33,17 @@ func (p *parser) frontMatter() (int, error) {
 	if len(doc.Content) == 0 || doc.Content[0].Kind != yaml.MappingNode {
 		return 0, p.errorAt(1, `the front matter must be "key: value" lines with a title`)
 	}
+	var clock string
 	fields := map[string]any{
 		"title": &p.s.Title, "summary": &p.s.Summary, "minutes": &p.s.Minutes,
-		"clusters": &p.s.Clusters, "seed": &p.s.Seed, "tags": &p.s.Tags,
+		"clusters": &p.s.Clusters, "seed": &p.s.Seed, "tags": &p.s.Tags, "clock": &clock,
 	}
 	seen := map[string]bool{}
 	for pairs := doc.Content[0].Content; len(pairs) > 1; pairs = pairs[2:] {
 		key, value := pairs[0], pairs[1]
 		to, ok := fields[key.Value]
 		if !ok {
-			return 0, p.errorAt(key.Line, "unknown key %q: front matter has title, summary, minutes, clusters, seed, tags", key.Value)
+			return 0, p.errorAt(key.Line, "unknown key %q: front matter has title, summary, minutes, clusters, seed, tags, clock", key.Value)
 		}
 		if seen[key.Value] {
 			return 0, p.errorAt(key.Line, "%s is given twice", key.Value)
@@ -48,6 +51,11 @@ func (p *parser) frontMatter() (int, error) {
 		seen[key.Value] = true
 		if err := value.Decode(to); err != nil {
 			return 0, p.yamlError(key.Line, key.Value+": ", err)
+		}
+		if key.Value == "clock" {
+			if err := p.clock(clock); err != nil {
+				return 0, p.errorAt(key.Line, "clock: %v", err)
+			}
 		}
 	}
 	if strings.TrimSpace(p.s.Title) == "" {
@@ -57,6 +65,23 @@ func (p *parser) frontMatter() (int, error) {
 		return 0, p.errorAt(1, "minutes must not be negative")
 	}
 	return body, nil
+}
+
+// clock reads what the front matter says of the clock.
+func (p *parser) clock(value string) error {
+	switch value {
+	case "real":
+		return nil
+	case "virtual":
+		p.s.Virtual = true
+		return nil
+	}
+	t, err := time.Parse(time.RFC3339, value)
+	if err != nil {
+		return fmt.Errorf("%q is neither real nor virtual nor a time like 2027-01-31T08:00:00Z, at which a virtual clock begins", value)
+	}
+	p.s.Virtual, p.s.Start = true, t.UTC()
+	return nil
 }
 
 // yamlLine finds the line in an error of the YAML library, which has it in its text only.

@@ -8,10 +8,12 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/dpesim/dpesim/scenarios/verb"
 	"github.com/dpesim/dpesim/sim/clock"
+	"github.com/dpesim/dpesim/sim/clock/pace"
 	"github.com/dpesim/dpesim/sim/event"
 )
 
@@ -32,6 +34,7 @@ type Options struct {
 	NoExec bool // refuse words that are no Verb instead of looking for a program on PATH
 
 	Clock  *clock.Clock // product time, for eventually and consistently; nil: the machine's
+	Pace   *pace.Pace   // moves Clock for a scenario with a virtual clock; nil: one of its own
 	Bus    *event.Bus   // whose events wake eventually and consistently; nil: they look once a second
 	Wall   *clock.Clock // for what a run reports and for its own time limits; nil: the machine's
 	Report Reporter     // nil: nobody
@@ -48,6 +51,9 @@ type Options struct {
 func (o Options) filled() Options {
 	if o.Clock == nil {
 		o.Clock = clock.New()
+	}
+	if o.Pace == nil {
+		o.Pace = pace.New(o.Clock)
 	}
 	if o.Wall == nil {
 		o.Wall = clock.New()
@@ -77,10 +83,12 @@ func Run(ctx context.Context, s *Scenario, o Options) error {
 	r := &run{s: s, o: o, sh: sh, out: out}
 	began := o.Wall.Now()
 	o.Report.ScenarioStarted(ScenarioStarted{Scenario: s})
+	stop := r.pace(ctx)
 	err = r.steps(ctx)
 	if _, failed := errors.AsType[*StepError](err); !failed || !o.Keep {
 		err = r.cleanUp(ctx, err)
 	}
+	stop()
 	o.Report.ScenarioFinished(ScenarioFinished{Scenario: s, Steps: r.ok, Elapsed: o.Wall.Now().Sub(began), Err: err, Conceal: o.Conceal})
 	return err
 }
@@ -95,6 +103,17 @@ type run struct {
 	ok    int     // steps
 
 	diagnosed bool
+}
+
+// pace lets time pass at once where nothing happens, until stop is called, if the scenario's clock is virtual.
+func (r *run) pace(ctx context.Context) (stop func()) {
+	if !r.s.Virtual {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var pacing sync.WaitGroup
+	pacing.Go(func() { r.o.Pace.Run(ctx) })
+	return func() { cancel(); pacing.Wait() }
 }
 
 // steps plays the steps up to the first that fails, then ends the background jobs that they left.

@@ -8,6 +8,7 @@ package engine
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"mvdan.cc/sh/v3/syntax"
 )
@@ -21,7 +22,9 @@ type Scenario struct {
 	Clusters []string // cluster targets that it is written for; empty: every one
 	Seed     uint64   // of the run's draws; 0: any
 	Tags     []string
-	Intro    string // Markdown before the first step
+	Virtual  bool      // product time passes at once where nothing happens
+	Start    time.Time // product time at the beginning; zero: the machine's
+	Intro    string    // Markdown before the first step
 	Steps    []Step
 
 	src  []byte // what it was parsed from, its lines ended by "\n"

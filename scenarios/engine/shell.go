@@ -163,7 +163,7 @@ func (sh *shell) wait(ctx context.Context) {
 func (sh *shell) exec(ctx context.Context, args []string) error {
 	hc := interp.HandlerCtx(ctx)
 	c := verb.Call{Args: args[1:], Stdin: hc.Stdin, Stdout: hc.Stdout, Stderr: hc.Stderr, Dir: hc.Dir}
-	c.Env = exported(hc.Env)
+	c.Env, c.Program = exported(hc.Env), sh.o.Pace.Program
 	around := ctx
 	if end, ok := endOf(hc.Env); ok {
 		var cancel context.CancelFunc

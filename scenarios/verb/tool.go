@@ -91,6 +91,9 @@ func run(ctx context.Context, path, name string, c Call) error {
 		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	}
 	cmd.WaitDelay = Grace
+	if c.Program != nil {
+		defer c.Program()()
+	}
 	err := cmd.Run()
 	if ctx.Err() != nil {
 		return ctx.Err()

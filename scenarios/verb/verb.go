@@ -26,6 +26,8 @@ type Call struct {
 	Stderr io.Writer // nil: thrown away
 	Dir    string    // the working directory, absolute
 	Env    []string  // the whole environment as "NAME=value"; the last of a name wins
+
+	Program func() (ended func()) // is told when a program of this machine is started, and when it has ended; nil: nobody
 }
 
 // Getenv gives the value of an environment variable of the call, "" if it is not set.

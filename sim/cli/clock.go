@@ -16,7 +16,7 @@ func newClockCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "clock", Short: "Look at the simulator's clock and move it", Args: noArgs,
 		Long: `Look at the simulator's clock and move it. Tokens, certificates, licences, leases and back-off go by it.
-What falls due by an advance has been done, in order, when the command ends.`,
+What falls due by an advance has been done, in order, and has settled, when the command ends.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	move := func(use, short string, n int, read func(args []string) (api.ClockMove, error)) *cobra.Command {

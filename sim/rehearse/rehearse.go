@@ -55,6 +55,7 @@ func Play(ctx context.Context, s *stack.Stack, sc *engine.Scenario, o Options) e
 		Verbs:  Words(o.Dpesim),
 		Env:    env,
 		Clock:  s.Clock(),
+		Pace:   s.Pace(),
 		Bus:    s.Bus(),
 		NoExec: o.NoExec,
 		Keep:   o.Keep,

@@ -61,6 +61,7 @@ func (r runner) Run(ctx context.Context, w runs.Work) (code int, err error) {
 			return 0, fmt.Errorf("write %s: %w", name, err)
 		}
 	}
+	defer r.pace.Program()()
 	env := map[string]string{"KUBECONFIG": filepath.Join(dir, kubeconfigFile)}
 	for i, c := range w.Commands {
 		w.Begin(i)

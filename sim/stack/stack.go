@@ -19,6 +19,7 @@ import (
 	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/clock"
+	"github.com/dpesim/dpesim/sim/clock/pace"
 	"github.com/dpesim/dpesim/sim/cluster"
 	"github.com/dpesim/dpesim/sim/conceal"
 	"github.com/dpesim/dpesim/sim/draw"
@@ -37,6 +38,7 @@ type Stack struct {
 	dir    *dataDir
 	last   ports // of the run before on this data directory
 	bus    *event.Bus
+	pace   *pace.Pace
 	draw   *draw.Source
 	faults *fault.Set
 
@@ -68,7 +70,7 @@ func Open(ctx context.Context, c Config) (_ *Stack, err error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	s := &Stack{config: c, draw: draw.New(c.Seed), bus: event.New(c.Clock, 0)}
+	s := &Stack{config: c, pace: pace.New(c.Clock), draw: draw.New(c.Seed), bus: event.New(c.Clock, 0)}
 	s.faults, s.secrets = fault.New(c.Clock, s.draw), conceal.New()
 	s.closing = sync.OnceValue(s.close)
 	defer func() {
@@ -214,7 +216,7 @@ func (s *Stack) openPortal(ctx context.Context) error {
 	}
 	s.portal, err = portal.Open(ctx, portal.Options{
 		Path: s.dir.join("portal.db"), Token: s.token, Listener: plain, TLSListener: secure, TLS: s.ca.ServerTLS(host), Hosts: []string{host},
-		Cloud: cloud{s}, Simulator: simulator{s}, Runner: commands, Clock: s.config.Clock, Bus: s.bus, Draw: s.draw, Faults: s.faults, Conceal: s.secrets, Log: s.log(sim.PartPortal),
+		Cloud: cloud{s}, Simulator: simulator{s}, Runner: commands, Clock: s.config.Clock, Pace: s.pace, Bus: s.bus, Draw: s.draw, Faults: s.faults, Conceal: s.secrets, Log: s.log(sim.PartPortal),
 	})
 	if err != nil {
 		return errors.Join(err, plain.Close(), secure.Close())
@@ -322,6 +324,9 @@ func (s *Stack) Bus() *event.Bus { return s.bus }
 
 // Clock gives the product's time.
 func (s *Stack) Clock() *clock.Clock { return s.config.Clock }
+
+// Pace gives what moves the product's time.
+func (s *Stack) Pace() *pace.Pace { return s.pace }
 
 // Faults gives what can be broken on purpose.
 func (s *Stack) Faults() *fault.Set { return s.faults }

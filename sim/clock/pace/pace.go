@@ -19,7 +19,7 @@ const (
 	// patience is how much machine time an instant may take to come to rest. Then time goes on, as it does in a cluster that
 	// is busy.
 	patience = 100 * time.Millisecond
-	// restless is how often in machine time [Pace.Run] looks whether the process has come to rest.
+	// restless is how often in machine time somebody looks whether the process has come to rest.
 	restless = time.Millisecond
 	// crawl is how many product seconds may pass in a machine's second while programs run, whose own time cannot be moved.
 	crawl = 20
@@ -28,6 +28,7 @@ const (
 // Pace moves a clock. It is safe for concurrent use. Make one with [New].
 type Pace struct {
 	clock *clock.Clock
+	sense func() sense // of who waits for the process to come to rest
 
 	mu       sync.Mutex
 	held     int // by those who want time not to jump
@@ -35,7 +36,7 @@ type Pace struct {
 }
 
 // New gives a pace of c.
-func New(c *clock.Clock) *Pace { return &Pace{clock: c} }
+func New(c *clock.Clock) *Pace { return &Pace{clock: c, sense: func() sense { return &rest{} }} }
 
 // Advance moves the clock forward by d and returns when that has settled. In a move of up to two minutes every timer runs. In
 // a longer one, a minute is gone through at its beginning, at its end, and after each timer of the calendar; between, the
@@ -64,8 +65,8 @@ func (p *Pace) Set(ctx context.Context, t time.Time) error {
 
 // play goes through d of product time instant by instant.
 func (p *Pace) play(ctx context.Context, d time.Duration) error {
-	var rest rest
-	for d >= 0 {
+	sense := p.sense()
+	for {
 		step := d
 		if next, ok := p.clock.Next(); ok {
 			step = min(next+together, d)
@@ -73,24 +74,25 @@ func (p *Pace) play(ctx context.Context, d time.Duration) error {
 		if err := p.clock.Advance(ctx, step); err != nil {
 			return err
 		}
-		rest.wait(ctx, patience)
-		if d -= step; d == 0 {
-			break
+		for left := patience; left > 0 && ctx.Err() == nil && !sense.rested(); left -= restless {
+			sense.pause(restless)
+		}
+		if d -= step; d == 0 || ctx.Err() != nil {
+			return ctx.Err()
 		}
 	}
-	return ctx.Err()
 }
 
 // Run lets product time pass at once where nothing happens: whenever the process has come to rest, the clock goes to the next
 // timer. It does so until ctx ends. While something happens, time passes as ever. It is for a scenario: while people wait
 // for nothing, years would go by.
 func (p *Pace) Run(ctx context.Context) {
-	var rest rest
+	sense := p.sense()
 	var owed time.Duration // machine time to wait for programs
 	for ctx.Err() == nil {
-		pause(restless)
+		sense.pause(restless)
 		owed = max(owed-restless, 0)
-		if !rest.now() {
+		if !sense.rested() {
 			continue
 		}
 		p.mu.Lock()

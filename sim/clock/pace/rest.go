@@ -1,10 +1,15 @@
 package pace
 
 import (
-	"context"
 	"runtime/metrics"
 	"time"
 )
+
+// sense is how a pace feels whether something happens.
+type sense interface {
+	rested() bool // nothing has happened since it was asked last
+	pause(d time.Duration)
+}
 
 // rest tells whether the process has come to rest: no goroutine runs but the one that asks, none is about to, and none has
 // since it was asked last. The zero value is ready. It is for one goroutine.
@@ -31,8 +36,8 @@ const (
 // lasting is after how many looks in a row a system call is taken for one that lasts.
 const lasting = 30
 
-// now takes a look.
-func (r *rest) now() bool {
+// rested takes a look.
+func (r *rest) rested() bool {
 	if r.samples == nil {
 		r.samples = []metrics.Sample{
 			runnable: {Name: "/sched/goroutines/runnable:goroutines"}, running: {Name: "/sched/goroutines/running:goroutines"},
@@ -52,12 +57,5 @@ func (r *rest) now() bool {
 	return still && get(runnable) == 0 && get(running) <= 1 && r.raised == 0
 }
 
-// wait waits until the process has come to rest, for so much machine time at most.
-func (r *rest) wait(ctx context.Context, most time.Duration) {
-	for left := most; left > 0 && ctx.Err() == nil && !r.now(); left -= restless {
-		pause(restless)
-	}
-}
-
 // pause lets the machine's time pass, without a trace of its own: what [clock.Clock.Sleep] does would look like work.
-func pause(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // see above
+func (r *rest) pause(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // see above
