@@ -18,21 +18,21 @@ const days = 24 * time.Hour
 
 // patient is one who beats, watched by one who gives him up after three beats that did not come.
 type patient struct {
+	mu    sync.Mutex
 	beats int
 	dead  bool
-	stop  context.CancelFunc
+	stop  func() // returns when he beats no more
 }
 
 func live(t *testing.T, c *clock.Clock) *patient {
 	t.Helper()
 	const every = 5 * time.Second
 	ctx, stop := context.WithCancel(t.Context())
-	p := &patient{stop: stop}
-	var mu sync.Mutex
+	p := &patient{}
 	watch := func() *clock.Timer {
 		return c.AfterFunc(3*every, func() {
-			mu.Lock()
-			defer mu.Unlock()
+			p.mu.Lock()
+			defer p.mu.Unlock()
 			p.dead = true
 		})
 	}
@@ -52,15 +52,16 @@ func live(t *testing.T, c *clock.Clock) *patient {
 				giveUp()
 				return
 			}
-			mu.Lock()
+			p.mu.Lock()
 			p.beats++
 			watchdog.Stop()
 			watchdog = watch()
-			mu.Unlock()
+			p.mu.Unlock()
 		}
 	}()
+	p.stop = func() { stop(); <-done }
+	t.Cleanup(p.stop)
 	<-ready
-	t.Cleanup(func() { stop(); <-done })
 	return p
 }
 
@@ -81,6 +82,8 @@ func TestNobodyIsLeftBehindByAnAdvance(t *testing.T) { // not parallel: nothing 
 			t.Fatal(err)
 		}
 		p.stop()
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		if !c.Now().Equal(noon.Add(d)) {
 			t.Errorf("%v: it stands at %v", d, c.Now())
 		}
@@ -100,6 +103,8 @@ func TestOneWhoIsSilentIsGivenUpByALongAdvance(t *testing.T) {
 	if err := pace.New(c).Advance(t.Context(), 90*days); err != nil {
 		t.Fatal(err)
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if !p.dead {
 		t.Error("his watchdog never came")
 	}
