@@ -41,8 +41,8 @@ const (
 	cutOff    = 124                         // the exit status of what within cuts off, as that of timeout
 
 	// look is the product time after which a trial looks again though no event came: what changes by time alone is
-	// told by nobody.
-	look = time.Second
+	// told by nobody. Later it is a share of the time that the trial has taken.
+	look, lookShare = time.Second, 16
 	// settle is the wall time from an event to the look that it causes: events come in groups.
 	settle = 10 * time.Millisecond
 )
@@ -218,7 +218,8 @@ func (sh *shell) trialStep(ctx context.Context, c verb.Call, status int) error {
 // nextLook waits for the next event, but no longer than a [look] or the deadline, and subscribes anew: an event that
 // comes while the command looks wakes the wait after it.
 func (sh *shell) nextLook(ctx context.Context, t *trial) error {
-	short, cancel := sh.o.Clock.WithTimeout(ctx, min(look, t.deadline.Sub(sh.o.Clock.Now())))
+	now := sh.o.Clock.Now()
+	short, cancel := sh.o.Clock.WithTimeout(ctx, min(max(look, now.Sub(t.began)/lookShare), t.deadline.Sub(now)))
 	defer cancel()
 	_, err := t.events.Next(short)
 	if ctx.Err() != nil {

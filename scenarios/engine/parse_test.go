@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -98,6 +99,7 @@ func TestParseNamesTheLineThatIsWrong(t *testing.T) {
 		{"wrong type", "---\ntitle: T\nminutes: soon\n---\n## A\n", 3, "minutes"},
 		{"broken YAML", "---\ntitle: T\ntags: [a\n---\n## A\n", 3, "front matter"},
 		{"negative seed", "---\ntitle: T\nseed: -1\n---\n## A\n", 3, "seed"},
+		{"unknown clock", "---\ntitle: T\nclock: fast\n---\n## A\n", 3, "neither real nor virtual nor a time"},
 		{"not a mapping", "---\n- a\n---\n## A\n", 1, "key: value"},
 		{"no title", "---\nminutes: 3\n---\n## A\n", 1, "no title"},
 		{"no step", head + "prose\n", 4, "no step"},
@@ -181,4 +183,23 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestTheFrontMatterSaysHowTheClockGoes(t *testing.T) {
+	t.Parallel()
+	for clock, want := range map[string]struct {
+		virtual bool
+		start   time.Time
+	}{
+		"real": {}, "virtual": {virtual: true},
+		"2027-01-31T08:00:00+02:00": {true, time.Date(2027, 1, 31, 6, 0, 0, 0, time.UTC)},
+	} {
+		s, err := engine.Parse("x.md", md("---", "title: T", "clock: "+clock, "---", "## A"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Virtual != want.virtual || s.Start != want.start {
+			t.Errorf("%s: virtual %v, from %v", clock, s.Virtual, s.Start)
+		}
+	}
 }

@@ -377,6 +377,30 @@ func moving(t *testing.T) (c *clock.Clock, stop func()) {
 	}
 }
 
+func TestWithAVirtualClockWaitsTakeNoTime(t *testing.T) { // not parallel: nothing else must run in the process
+	c := clock.New()
+	began := c.Now()
+	late := func(context.Context, verb.Call) error {
+		if c.Now().Sub(began) < 90*time.Minute {
+			return &verb.ExitError{Code: 1}
+		}
+		return nil
+	}
+	s, err := engine.Parse("test.md", md("---", "title: T", "clock: virtual", "---", "## Step", "~~~sh check", "eventually 2h late", "consistently 1h late", "~~~"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	limited, cancel := clock.New().WithTimeout(t.Context(), time.Minute) // by the machine
+	defer cancel()
+	r := &record{}
+	if err := engine.Run(limited, s, engine.Options{Dir: t.TempDir(), Clock: c, Verbs: map[string]verb.Verb{"late": late}, Report: r}); err != nil {
+		t.Fatal(err)
+	}
+	if passed := c.Now().Sub(began); passed < 150*time.Minute || passed > 4*time.Hour {
+		t.Errorf("%v passed", passed)
+	}
+}
+
 func TestEventuallyFailsWithTheLastOutputWhenItsProductTimeIsOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -385,7 +409,7 @@ func TestEventuallyFailsWithTheLastOutputWhenItsProductTimeIsOver(t *testing.T) 
 		n := 0
 		never := func(_ context.Context, c verb.Call) error {
 			n++
-			fmt.Fprintf(c.Stdout, "state\n%d\n", n/60)
+			fmt.Fprintf(c.Stdout, "state\n%d\n", n/20)
 			return &verb.ExitError{Code: 8}
 		}
 		r, err := play(t, script(t, "check", "never_() { never; true; }", "eventually 2m never_ x"),
@@ -395,8 +419,8 @@ func TestEventuallyFailsWithTheLastOutputWhenItsProductTimeIsOver(t *testing.T) 
 		if passed := c.Now().Sub(began); passed < 2*time.Minute {
 			t.Errorf("it gave up after %s", passed)
 		}
-		want := "state\n2\neventually: not so within 2m0s, looked 121 times, the last ended with exit status 8: never_ x\n" +
-			"what it printed, and when that changed:\n       +0s  state 0\n      +59s  state 1\n    +1m59s  state 2\n"
+		want := "state\n2\neventually: not so within 2m0s, looked 50 times, the last ended with exit status 8: never_ x\n" +
+			"what it printed, and when that changed:\n       +0s  state 0\n    +19.3s  state 1\n   +1m6.6s  state 2\n"
 		if got := r.output(0); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
