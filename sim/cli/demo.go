@@ -38,6 +38,7 @@ print where to look, until Ctrl-C; with --once, stop.`,
 			flags.anyPorts(cmd)
 			return a.rehearse(cmd.Context(), &flags, sc, rehearsal{report: report})
 		}
+		sc.Virtual = false // people watch, and go on with a clock that is theirs
 		return a.rehearse(cmd.Context(), &flags, sc, rehearsal{report: report, after: func(ctx context.Context, s *stack.Stack) error {
 			w := a.Stdout
 			if *output != formatTable {

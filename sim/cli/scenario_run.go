@@ -304,10 +304,6 @@ type rehearsal struct {
 
 // rehearse plays sc in a fresh simulator.
 func (a *app) rehearse(ctx context.Context, flags *stackFlags, sc *engine.Scenario, how rehearsal) error {
-	if !sc.Start.IsZero() {
-		flags.config.Clock = clock.NewFrozen(sc.Start)
-		flags.config.Clock.Scale(1)
-	}
 	s, err := flags.open(ctx, a)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/dpesim/dpesim/scenarios/engine"
 	"github.com/dpesim/dpesim/scenarios/verb"
+	"github.com/dpesim/dpesim/sim/clock"
 	"github.com/dpesim/dpesim/sim/diagnosis"
 	"github.com/dpesim/dpesim/sim/stack"
 )
@@ -25,6 +26,10 @@ func Suits(sc *engine.Scenario, target string) bool {
 func Configure(c *stack.Config, sc *engine.Scenario) {
 	if sc.Seed != 0 {
 		c.Seed = sc.Seed
+	}
+	if !sc.Start.IsZero() {
+		c.Clock = clock.NewFrozen(sc.Start)
+		c.Clock.Scale(1)
 	}
 }
 

@@ -1,0 +1,69 @@
+package mask_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/event/mask"
+)
+
+func TestLinesTakeAwayWhatNoTwoRunsShareAndNothingElse(t *testing.T) {
+	t.Parallel()
+	log := func(hash, port, key string, more ...sim.Event) []sim.Event {
+		events := append([]sim.Event{
+			{Part: sim.PartDPM, Environment: "acme", DPE: "fin", What: "component authorised", Detail: map[string]string{"key_id": key}},
+			{Part: sim.PartCluster, DPE: "fin", What: "pod created", Detail: map[string]string{"pod": "fin-" + hash + "-2xrtm", "replica_set": "fin-" + hash}},
+			{Part: sim.PartCluster, DPE: "fin", What: "image pulled", Detail: map[string]string{"image": "localhost:" + port + "/images/dpe:15.3.0"}},
+			{Part: sim.PartDPM, Environment: "acme", DPE: "fin", What: "engine connected", Detail: map[string]string{"remote": "203.0.113.10:" + port, "replica": "fin-" + hash + "-2xrtm"}},
+		}, more...)
+		for i := range events {
+			events[i].Seq, events[i].Time = uint64(i+1), time.Unix(int64(len(port)+i), 0)
+		}
+		return events
+	}
+	again := sim.Event{Part: sim.PartDPM, Environment: "acme", DPE: "fin", What: "engine connected", Detail: map[string]string{"remote": "203.0.113.10:1", "replica": "fin-6984cd56f8-6wc6r"}}
+	first := mask.Lines(log("6984cd56f8", "39836", "TvpAC8c8"))
+	second := mask.Lines(log("55b6966958", "4711", "Z9RELYwI", again))
+	if !slices.Equal(first, second) {
+		t.Errorf("they differ:\n%s\n\n%s", strings.Join(first, "\n"), strings.Join(second, "\n"))
+	}
+	want := []string{
+		`cluster fin image pulled image="localhost:PORT/images/dpe:15.3.0"`,
+		`cluster fin pod created pod="fin-HASH" replica_set="fin-HASH"`,
+		`dpm acme fin component authorised key_id="KEY"`,
+		`dpm acme fin engine connected remote="203.0.113.10:PORT" replica="fin-HASH"`,
+	}
+	if !slices.Equal(first, want) {
+		t.Errorf("got\n%s", strings.Join(first, "\n"))
+	}
+	for name, other := range map[string]sim.Event{
+		"another kind":  {What: "engine lost"},
+		"another value": {Part: sim.PartDPM, Environment: "acme", DPE: "fin", What: "engine connected", Detail: map[string]string{"remote": "203.0.113.11:1", "replica": "fin-6984cd56f8-6wc6r"}},
+		"another cause": {Part: sim.PartDPM, Environment: "acme", DPE: "fin", What: "component authorised", Detail: map[string]string{"key_id": "x"}, Cause: 2},
+	} {
+		if slices.Equal(first, mask.Lines(log("6984cd56f8", "1", "x", other))) {
+			t.Errorf("%s is not seen", name)
+		}
+	}
+}
+
+func TestTheDocumentSaysWhatIsMaskedAndWhy(t *testing.T) {
+	t.Parallel()
+	var table strings.Builder
+	table.WriteString("| what | why |\n|---|---|\n")
+	for _, r := range mask.Rules {
+		fmt.Fprintf(&table, "| %s | %s |\n", r.What, r.Why)
+	}
+	doc, err := os.ReadFile("../../../docs/determinism.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(doc), table.String()+"\n") {
+		t.Errorf("docs/determinism.md must have\n%s", table.String())
+	}
+}
