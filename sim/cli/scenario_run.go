@@ -72,9 +72,11 @@ In GitHub Actions, failures are annotated and the job gets a summary, without a 
 func newScenarioTestCommand(a *app) *cobra.Command {
 	r := scenarioRun{prove: true, plan: suite.Plan{Repeat: 2}}
 	cmd := &cobra.Command{
-		Use: "test [NAME|FILE...]", Short: "Prove scenarios: each check is red before its step is solved, and green after",
+		Use: "test [NAME|FILE...]", Short: "Prove scenarios: each check is red before its step is solved and green after, in every run alike",
 		Long: `Prove scenarios: run each twice, and look at the checks of a step before its first "sh solve", too. A check that is green before the step
-is solved proves nothing, and fails. Steps without "sh solve" are run as always. Exit codes are those of 'dpesim scenario run'.`,
+is solved proves nothing, and fails. Steps without "sh solve" are run as always. Then the event logs of both runs are compared,
+but for what no seed can make the same (ports, keys, order); where they differ, the scenario leaves something to chance. Exit
+codes are those of 'dpesim scenario run'.`,
 		Example: "  dpesim scenario test mine.md",
 	}
 	output := r.add(cmd)
@@ -113,6 +115,7 @@ func (a *app) runScenarios(cmd *cobra.Command, r *scenarioRun, names []string, o
 		return err
 	}
 	r.options.Reports = append(r.options.Reports, func(suite.Case) engine.Reporter { return report })
+	var runs sameness
 	play := func(ctx context.Context, c suite.Case, report engine.Reporter) error {
 		own := r.stack.clone()
 		rehearse.Configure(&own.config, c.Scenario)
@@ -120,7 +123,11 @@ func (a *app) runScenarios(cmd *cobra.Command, r *scenarioRun, names []string, o
 			own.config.Seed = r.stack.config.Seed
 		}
 		own.keep = &diagnosis.Log{}
-		return a.rehearse(ctx, own, c.Scenario, rehearsal{report: report, noExec: r.noExec, keep: r.keep, prove: r.prove, files: r.bundle != "", log: own.keep})
+		how := rehearsal{report: report, noExec: r.noExec, keep: r.keep, prove: r.prove, files: r.bundle != "", log: own.keep}
+		if r.prove {
+			how.compare = func(log []sim.Event) error { return runs.compare(c.Scenario, log) }
+		}
+		return a.rehearse(ctx, own, c.Scenario, how)
 	}
 	return a.runSuite(cmd.Context(), r, cases, play, output)
 }
@@ -257,6 +264,7 @@ func good(results []suite.Result) int {
 func verdict(results []suite.Result, cases int) error {
 	worst := exitOK
 	var failed []string
+	differences := ""
 	for _, r := range results {
 		if r.Err == nil {
 			continue
@@ -266,6 +274,9 @@ func verdict(results []suite.Result, cases int) error {
 			code = exitFailed
 		} else if _, ok := errors.AsType[*suite.TimeoutError](r.Err); ok {
 			code = exitTimeout
+		} else if d, ok := errors.AsType[*differenceError](r.Err); ok {
+			code = exitFailed
+			differences += "\n" + d.Error()
 		}
 		worst = max(worst, code)
 		failed = append(failed, r.Case.Scenario.File)
@@ -274,7 +285,7 @@ func verdict(results []suite.Result, cases int) error {
 		return nil
 	}
 	slices.Sort(failed)
-	return &exitError{code: worst, err: fmt.Errorf("%d of %d scenarios failed: %s", len(failed), cases, strings.Join(slices.Compact(failed), ", "))}
+	return &exitError{code: worst, err: fmt.Errorf("%d of %d scenarios failed: %s%s", len(failed), cases, strings.Join(slices.Compact(failed), ", "), differences)}
 }
 
 // reporter gives what tells of a run.
@@ -299,6 +310,8 @@ type rehearsal struct {
 
 	log *diagnosis.Log // what the simulator logs; nil: that is not kept
 
+	compare func(log []sim.Event) error // called with the events of a run in which all steps went well; may be nil
+
 	after func(context.Context, *stack.Stack) error // called when all steps went well, while everything is still up; may be nil
 }
 
@@ -321,6 +334,9 @@ func (a *app) rehearse(ctx context.Context, flags *stackFlags, sc *engine.Scenar
 			}
 			fmt.Fprintf(a.Stderr, "It is left as it was when the step failed. In another terminal: export DPESIM_ENDPOINTS=%s\n", s.Path("endpoints.json"))
 			<-ctx.Done()
+		}
+		if err == nil && how.compare != nil {
+			err = how.compare(s.Bus().Since(0))
 		}
 		if err == nil && how.after != nil {
 			return how.after(ctx, s)

@@ -138,6 +138,13 @@ func TestScenarioTestProvesChecks(t *testing.T) {
 		t.Errorf("exit code %d\n%s", r.code, r.stdout)
 	}
 	w.ok("scenario", "run", "bad.md")
+
+	w.file("chance.md", scenario("dpesim environment create \"Acme $RANDOM\""))
+	r := w.run("scenario", "test", "chance.md")
+	if r.code != 1 || !strings.Contains(r.stderr, "chance.md: two runs with the same seed differ") ||
+		!strings.Contains(r.stderr, "\n  - portal acme-") || !strings.Contains(r.stderr, "\n  + portal acme-") {
+		t.Errorf("exit code %d\n%s", r.code, r.stderr)
+	}
 }
 
 // What failed is explained by what the simulator knows: the events, why the objects involved are as they are, what their pods said.

@@ -23,6 +23,7 @@ type Rule struct {
 type line struct {
 	what, cause string // of the event and of what led to it
 	detail      map[string]string
+	last        bool // of its kind for its DPE
 	dropped     bool
 }
 
@@ -32,8 +33,9 @@ var Rules = []Rule{
 	{"port numbers", "the machine gives free ones", each(regexp.MustCompile(`(\b(?:localhost|\d+\.\d+\.\d+\.\d+)):\d+`), "$1:PORT")},
 	{"ids of keys", "keys are secrets: the system draws them, not the seed", keys(set("KEY"), "key_id")},
 	{"hashes in the names of replica sets and pods", "Kubernetes hashes the pod's template, and with it keys and ports", each(regexp.MustCompile(`-[bcdfghjklmnpqrstvwxz2456789]{6,10}(-[a-z0-9]{5})?(\b)`), "-HASH$2")},
-	{"how long something took", "it took machine time", keys(drop, "ms")},
-	{"how far something had come", "who looks while pods start one after the other sees another number each time", passing},
+	{"how long something took, how many were counted together", "it took machine time", keys(drop, "ms", "count")},
+	{"the node that a pod lands on", "pods that come at the same time are placed in the order in which they come", keys(set("NODE"), "node")},
+	{"what something was like on the way; how it ended stays", "who looks while pods come and go one after the other sees another number each time", passing},
 }
 
 // each replaces what matches in every value.
@@ -65,27 +67,31 @@ func drop(m map[string]string, k string) { delete(m, k) }
 // passing drops what is seen only while something is under way.
 func passing(l *line) {
 	switch l.what {
-	case "replicas ready":
-		delete(l.detail, "ready")
+	case "pod ready", "pod not ready", "replicas ready", "deployment complete":
+		l.dropped = true
 	case "deployment scaled":
 		delete(l.detail, "from")
 		delete(l.detail, "to")
-	case "dpe status changed":
+	case "dpe status changed", "compliance changed":
 		delete(l.detail, "from")
-		delete(l.detail, "replicas")
-		l.dropped = l.detail["to"] == "partially_connected"
+		l.dropped, l.cause = !l.last, ""
 	}
 }
 
 // Lines gives a log, masked: one line for all events that are alike then, sorted.
 func Lines(events []sim.Event) []string {
-	what := map[uint64]string{}
+	type kind struct {
+		env  sim.EnvironmentID
+		dpe  sim.Label
+		what string
+	}
+	what, last := map[uint64]string{}, map[kind]uint64{}
 	for _, e := range events {
-		what[e.Seq] = e.What
+		what[e.Seq], last[kind{e.Environment, e.DPE, e.What}] = e.What, e.Seq
 	}
 	seen := map[string]bool{}
 	for _, e := range events {
-		l := &line{what: e.What, cause: what[e.Cause], detail: maps.Clone(e.Detail)}
+		l := &line{what: e.What, cause: what[e.Cause], detail: maps.Clone(e.Detail), last: last[kind{e.Environment, e.DPE, e.What}] == e.Seq}
 		for _, r := range Rules {
 			r.apply(l)
 		}
@@ -108,4 +114,21 @@ func Lines(events []sim.Event) []string {
 		seen[strings.Join(words, " ")] = true
 	}
 	return slices.Sorted(maps.Keys(seen))
+}
+
+// Diff gives the lines that one of two masked logs has and the other has not, "- " before those of a and "+ " before those
+// of b.
+func Diff(a, b []string) []string {
+	var out []string
+	for _, side := range []struct {
+		mark      string
+		has, lack []string
+	}{{"- ", a, b}, {"+ ", b, a}} {
+		for _, l := range side.has {
+			if _, ok := slices.BinarySearch(side.lack, l); !ok {
+				out = append(out, side.mark+l)
+			}
+		}
+	}
+	return out
 }

@@ -46,8 +46,9 @@ func TestLinesTakeAwayWhatNoTwoRunsShareAndNothingElse(t *testing.T) {
 		"another value": {Part: sim.PartDPM, Environment: "acme", DPE: "fin", What: "engine connected", Detail: map[string]string{"remote": "203.0.113.11:1", "replica": "fin-6984cd56f8-6wc6r"}},
 		"another cause": {Part: sim.PartDPM, Environment: "acme", DPE: "fin", What: "component authorised", Detail: map[string]string{"key_id": "x"}, Cause: 2},
 	} {
-		if slices.Equal(first, mask.Lines(log("6984cd56f8", "1", "x", other))) {
-			t.Errorf("%s is not seen", name)
+		diff := mask.Diff(first, mask.Lines(log("6984cd56f8", "1", "x", other)))
+		if len(diff) != 1 || !strings.HasPrefix(diff[0], "+ ") || !strings.Contains(diff[0], other.What) {
+			t.Errorf("%s: %q", name, diff)
 		}
 	}
 }
