@@ -95,6 +95,7 @@ func TestOnlyAdminAndOwnerMayActAndSeeSecrets(t *testing.T) {
 		{"PUT", "/api/v1/users/nora/password", who{400, 403, 403, 403, 400, 401}},
 		{"POST", "/account/password", who{400, 400, 400, 400, 400, 303}},
 		{"POST", "/account/users/nora/password", who{400, 403, 403, 403, 400, 303}},
+		{"POST", env + "/dpm/restart", who{403, 403, 403, 403, 404, 401}},
 		{"GET", env + "/health", who{200, 200, 200, 200, 404, 401}},
 		{"GET", env + "/allowlist", who{200, 200, 200, 200, 404, 401}},
 		{"PUT", env + "/allowlist", who{400, 400, 403, 403, 404, 401}},

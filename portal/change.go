@@ -20,6 +20,7 @@ const (
 	ownerChanged        = "environment owner changed"
 	environmentDeleting = "environment deletion requested"
 	environmentDeleted  = "environment deleted"
+	dpmRestarted        = "dpm restarted"
 	dpeAdded            = "dpe added"
 	dpeEdited           = "dpe edited"
 	tokenRotated        = "registry token rotated"

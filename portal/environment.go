@@ -35,6 +35,7 @@ func (p *Portal) environmentRoutes(r *router) {
 	r.api(http.MethodGet, "/environments/:env/ca", needUser, p.getCA, op("ca", "Give the certificate authority of the endpoints, PEM").givesText(pemType))
 	r.api(http.MethodGet, "/environments/:env/credentials", needSecrets, p.getCredentials, op("credentials", "List what the environment's services honour now, without secrets").gives(200, []api.Credential{}))
 	r.api(http.MethodGet, "/environments/:env/health", needUser, p.getEnvironmentHealth, op("health", "Tell whether the environment's services answer; none while it is not ready").gives(200, []api.Check{}))
+	r.api(http.MethodPost, "/environments/:env/dpm/restart", needTrainer, p.postRestartDPM, op("restartDPM", "Restart the environment's DPM, as Ataccama does in a maintenance").gives(204, nil))
 	r.api(http.MethodGet, "/environments/:env/engines", needUser, p.getEngines, op("engines", "List the replicas that are connected to DPM now").gives(200, []api.Engine{}))
 }
 

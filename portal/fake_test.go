@@ -39,6 +39,7 @@ type cloud struct {
 	objects     map[string]map[string]string // of every environment: contents by bucket and key
 	asked       residue.Filter
 	submitting  func() // called by the next SubmitJob
+	restarts    int    // of any DPM
 }
 
 func newCloud(bus *event.Bus) *cloud {
@@ -131,6 +132,13 @@ func (c *cloud) Residue(_ context.Context, f residue.Filter) ([]residue.Entry, e
 	defer c.mu.Unlock()
 	c.asked = f
 	return nil, nil
+}
+
+func (c *cloud) RestartDPM(context.Context, sim.EnvironmentID) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.restarts++
+	return nil
 }
 
 func (c *cloud) Health(context.Context, sim.EnvironmentID) []api.Check {

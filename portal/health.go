@@ -2,6 +2,7 @@ package portal
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -67,4 +68,22 @@ func (p *Portal) health(ctx context.Context, env sim.EnvironmentID) ([]api.Check
 	ctx, cancel := context.WithTimeout(ctx, healthTime)
 	defer cancel()
 	return notNil(p.opts.Cloud.Health(ctx, env)), nil
+}
+
+// postRestartDPM handles POST /environments/{env}/dpm/restart.
+func (p *Portal) postRestartDPM(c echo.Context) error {
+	ctx, env := c.Request().Context(), environmentOf(c)
+	if _, err := p.store.Environment(ctx, env); err != nil {
+		return err
+	}
+	if err := p.opts.Cloud.RestartDPM(ctx, env); err != nil {
+		return fmt.Errorf("restart the DPM of %s: %w", env, err)
+	}
+	err := p.change(ctx, func() (sim.Event, error) {
+		return sim.Event{Environment: env, What: dpmRestarted}, p.store.Record(ctx, store.Act{Action: "DPM restarted", Environment: env})
+	})
+	if err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
 }

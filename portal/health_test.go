@@ -8,7 +8,27 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/dpesim/dpesim/portal/api"
+	"github.com/dpesim/dpesim/sim"
 )
+
+func TestARestartOfTheDPMIsTold(t *testing.T) {
+	t.Parallel()
+	s, ctx := start(t), t.Context()
+	e := s.environment(t, api.EnvironmentSpec{Name: "Prod"})
+	if err := s.RestartDPM(ctx, e.ID); err != nil {
+		t.Fatal(err)
+	}
+	s.wait(t, func(x sim.Event) bool { return x.What == "dpm restarted" && x.Environment == e.ID && x.Detail["by"] == "tess" })
+	if a := must(s.Audit(ctx, api.AuditFilter{Environment: e.ID}))(t)[0]; a.Action != "DPM restarted" {
+		t.Errorf("audit: %+v", a)
+	}
+	s.cloud.mu.Lock()
+	if s.cloud.restarts != 1 {
+		t.Errorf("restarted %d times", s.cloud.restarts)
+	}
+	s.cloud.mu.Unlock()
+	wantError(t, s.RestartDPM(ctx, "none"), sim.NotFound, "there is no environment")
+}
 
 // TestServicesTellHowTheyAre: "The exact DPM and Object Storage endpoints can be retrieved from the administration interface
 // by locating them on the environment Service tab" (seed, "Additional considerations"), with their versions and health.

@@ -50,6 +50,8 @@ type Cloud interface {
 	OpenObject(ctx context.Context, env sim.EnvironmentID, bucket, key string) (api.StoredObject, io.ReadSeekCloser, error)
 	// Residue lists what installations have left on every side, without secrets.
 	Residue(ctx context.Context, f residue.Filter) ([]residue.Entry, error)
+	// RestartDPM stops the environment's DPM and starts it again; what is asked of it meanwhile gets Unavailable.
+	RestartDPM(ctx context.Context, env sim.EnvironmentID) error
 	// Health tells how the environment's own services are: whether each answers where engines connect to it.
 	Health(ctx context.Context, env sim.EnvironmentID) []api.Check
 	// Ready tells how each part of the simulator is.

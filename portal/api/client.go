@@ -309,6 +309,13 @@ func (c *Client) Health(ctx context.Context, env sim.EnvironmentID) ([]Check, er
 	return get[[]Check](ctx, c, call{method: http.MethodGet, path: environmentPath(env, "health")})
 }
 
+// RestartDPM restarts an environment's DPM, as Ataccama does in a maintenance: engines connect again, and jobs stay with them.
+// It is for who runs the simulator.
+func (c *Client) RestartDPM(ctx context.Context, env sim.EnvironmentID) error {
+	_, err := c.text(ctx, call{method: http.MethodPost, path: environmentPath(env, "dpm", "restart")})
+	return err
+}
+
 // Engines lists the replicas that are connected to an environment's DPM now.
 func (c *Client) Engines(ctx context.Context, env sim.EnvironmentID) ([]Engine, error) {
 	return get[[]Engine](ctx, c, call{method: http.MethodGet, path: environmentPath(env, "engines")})

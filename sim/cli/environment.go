@@ -18,7 +18,7 @@ func newEnvironmentCommand(a *app) *cobra.Command {
 		Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newEnvironmentCreateCommand(a), newEnvironmentListCommand(a), newEnvironmentGetCommand(a),
-		newEnvironmentUpgradeCommand(a), newEnvironmentOwnerCommand(a), newEnvironmentHealthCommand(a), newEnvironmentEnginesCommand(a), newEnvironmentCACommand(a), newEnvironmentCredentialsCommand(a), newEnvironmentDeleteCommand(a))
+		newEnvironmentUpgradeCommand(a), newEnvironmentOwnerCommand(a), newEnvironmentHealthCommand(a), newEnvironmentRestartCommand(a), newEnvironmentEnginesCommand(a), newEnvironmentCACommand(a), newEnvironmentCredentialsCommand(a), newEnvironmentDeleteCommand(a))
 	return cmd
 }
 
@@ -208,6 +208,23 @@ func newEnvironmentHealthCommand(a *app) *cobra.Command {
 				row(w, x.Name, health, x.Detail)
 			}
 		})
+	})
+	return cmd
+}
+
+func newEnvironmentRestartCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "restart ENVIRONMENT", Short: "Restart an environment's DPM, as Ataccama does in a maintenance",
+		Long: `Restart an environment's DPM, as Ataccama does in a maintenance. Engines connect again; a job that one of them works on stays with it.
+It is an act on the simulator: the product's users cannot do it.`,
+		Args: exactArgs(1),
+	}
+	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
+		if err := c.RestartDPM(ctx, sim.EnvironmentID(args[0])); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(a.Stdout, "restarted the DPM of %s\n", args[0])
+		return err
 	})
 	return cmd
 }

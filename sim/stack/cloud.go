@@ -35,7 +35,7 @@ func (c cloud) Engines(_ context.Context, id sim.EnvironmentID) ([]api.Engine, e
 		return nil, err
 	}
 	out := []api.Engine{}
-	for _, x := range e.dpm.Engines() {
+	for _, x := range e.dpm.Load().Engines() {
 		out = append(out, api.Engine{
 			Label: x.Label, Replica: x.Replica, Version: x.Version, Capabilities: x.Capabilities, Drivers: x.Drivers,
 			Slots: x.Slots, Running: x.Running, Revision: x.Revision, Remote: x.Remote, ConnectedAt: x.ConnectedAt, Draining: x.Draining, Managed: x.Label == api.ManagedLabel,
@@ -51,7 +51,7 @@ func (c cloud) Credentials(ctx context.Context, id sim.EnvironmentID) ([]api.Cre
 		return nil, err
 	}
 	out := []api.Credential{}
-	components, err := e.dpm.Components(ctx)
+	components, err := e.dpm.Load().Components(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (c cloud) SubmitJob(ctx context.Context, id sim.EnvironmentID, s api.JobSpe
 	if err != nil {
 		return api.Job{}, err
 	}
-	j, err := e.dpm.Submit(ctx, dpm.JobSpec{
+	j, err := e.dpm.Load().Submit(ctx, dpm.JobSpec{
 		Type: string(s.Kind), Source: dpm.Source{Bucket: s.Bucket, Key: s.Key}, Label: s.Label, MaxRecords: s.MaxRecords,
 	})
 	return job(j), err
@@ -95,7 +95,7 @@ func (c cloud) Job(ctx context.Context, env sim.EnvironmentID, id sim.JobID) (ap
 	if err != nil {
 		return api.Job{}, err
 	}
-	j, err := e.dpm.Job(ctx, id)
+	j, err := e.dpm.Load().Job(ctx, id)
 	return job(j), err
 }
 
@@ -109,7 +109,7 @@ func (c cloud) Jobs(ctx context.Context, id sim.EnvironmentID, f api.JobFilter) 
 	if f.State != "" {
 		wanted.States = []dpm.State{dpm.State(f.State)}
 	}
-	jobs, err := e.dpm.Jobs(ctx, wanted)
+	jobs, err := e.dpm.Load().Jobs(ctx, wanted)
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +141,9 @@ func moment(t time.Time) *time.Time {
 	}
 	return &t
 }
+
+// RestartDPM stops an environment's DPM and starts it again.
+func (c cloud) RestartDPM(ctx context.Context, id sim.EnvironmentID) error { return c.clouds.restartDPM(ctx, id) }
 
 // Health tells how the services of an environment are, by a TLS handshake through the edge, from inside the cloud.
 func (c cloud) Health(ctx context.Context, env sim.EnvironmentID) []api.Check {

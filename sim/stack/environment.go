@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dpesim/dpesim/dpe/chart"
 	"github.com/dpesim/dpesim/dpm"
@@ -29,6 +30,8 @@ type environments struct {
 	stack *Stack
 	group life.Group
 
+	restarting sync.Mutex // held while the DPM of an environment that is there is opened or closed
+
 	mu   sync.Mutex
 	open map[sim.EnvironmentID]*environment
 }
@@ -36,7 +39,7 @@ type environments struct {
 // environment is one environment's services.
 type environment struct {
 	id      sim.EnvironmentID
-	dpm     *dpm.Server
+	dpm     atomic.Pointer[dpm.Server] // another one after each restart
 	storage *objstore.Server
 	managed []*managedReplica // belongs to the reconciler
 }
@@ -82,7 +85,7 @@ func (es *environments) ensure(ctx context.Context, in portal.Intent, step func(
 		return e, nil
 	}
 	e := &environment{id: in.Environment}
-	if err := step(api.StepDPM, func() error { return es.openDPM(ctx, e, in) }); err != nil {
+	if err := step(api.StepDPM, func() error { return es.openDPM(ctx, e, in.Release) }); err != nil {
 		return nil, fmt.Errorf("open the DPM of %s: %w", e.id, err)
 	}
 	if err := step(api.StepStorage, func() error { return es.openStorage(ctx, e) }); err != nil {
@@ -94,7 +97,7 @@ func (es *environments) ensure(ctx context.Context, in portal.Intent, step func(
 	return e, nil
 }
 
-func (es *environments) openDPM(ctx context.Context, e *environment, in portal.Intent) error {
+func (es *environments) openDPM(ctx context.Context, e *environment, r sim.Release) error {
 	s := es.stack
 	if _, err := s.dir.dir("env", string(e.id)); err != nil {
 		return err
@@ -106,14 +109,34 @@ func (es *environments) openDPM(ctx context.Context, e *environment, in portal.I
 	}
 	tls := s.ca.ServerTLS(host)
 	tls.NextProtos = []string{"h2"}
-	e.dpm, err = dpm.Open(ctx, dpm.Options{
-		Environment: e.id, Release: in.Release, Oldest: chart.OldestEngine(in.Release), Host: host, Path: s.dir.join("env", string(e.id), "dpm.db"), Listener: ln, TLS: tls,
+	d, err := dpm.Open(ctx, dpm.Options{
+		Environment: e.id, Release: r, Oldest: chart.OldestEngine(r), Host: host, Path: s.dir.join("env", string(e.id), "dpm.db"), Listener: ln, TLS: tls,
 		Clock: s.config.Clock, Bus: s.bus, Draw: s.draw, Faults: s.faults, Log: s.log(sim.PartDPM),
 	})
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
-	return es.group.Add(life.Service{Name: serviceDPM + "/" + string(e.id), Serve: e.dpm.Serve, Close: e.dpm.Close})
+	e.dpm.Store(d)
+	return es.group.Add(life.Service{Name: serviceDPM + "/" + string(e.id), Serve: d.Serve, Close: d.Close})
+}
+
+// restartDPM closes an environment's DPM and opens it again on what it has stored. What is asked of it meanwhile gets
+// Unavailable.
+func (es *environments) restartDPM(ctx context.Context, id sim.EnvironmentID) error {
+	es.restarting.Lock()
+	defer es.restarting.Unlock()
+	e, err := es.get(id)
+	if err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx) // half of it would leave the environment without a DPM
+	if err := es.group.Remove(serviceDPM + "/" + string(id)); err != nil {
+		return fmt.Errorf("stop the DPM of %s: %w", id, err)
+	}
+	if err := es.openDPM(ctx, e, e.dpm.Load().Release()); err != nil {
+		return fmt.Errorf("open the DPM of %s again: %w", id, err)
+	}
+	return nil
 }
 
 func (es *environments) openStorage(ctx context.Context, e *environment) error {
@@ -163,6 +186,8 @@ func (e *environment) put(ctx context.Context, f sample.File) error {
 
 // remove stops an environment's services and deletes all that they held.
 func (es *environments) remove(id sim.EnvironmentID) error {
+	es.restarting.Lock()
+	defer es.restarting.Unlock()
 	es.mu.Lock()
 	e := es.open[id]
 	delete(es.open, id)

@@ -17,7 +17,7 @@ func (s *Stack) Plant(ctx context.Context, c dpm.Component, x objstore.Credentia
 	if err != nil {
 		return err
 	}
-	return errors.Join(e.dpm.Authorize(ctx, c), e.storage.PutCredential(ctx, x), s.registry.PutToken(ctx, t))
+	return errors.Join(e.dpm.Load().Authorize(ctx, c), e.storage.PutCredential(ctx, x), s.registry.PutToken(ctx, t))
 }
 
 // PlantToken gives the registry a token of whatever environment.
@@ -31,7 +31,7 @@ func (s *Stack) Withdraw(ctx context.Context, env sim.EnvironmentID, key sim.Key
 	if err != nil {
 		return err
 	}
-	err = errors.Join(e.dpm.Revoke(ctx, key), e.storage.DeleteCredential(ctx, accessKey))
+	err = errors.Join(e.dpm.Load().Revoke(ctx, key), e.storage.DeleteCredential(ctx, accessKey))
 	for _, u := range users {
 		err = errors.Join(err, s.registry.DeleteToken(ctx, u))
 	}

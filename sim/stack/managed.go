@@ -37,7 +37,7 @@ func (e *environment) authoriseManaged(ctx context.Context, m portal.IntentManag
 		return nil
 	}
 	return errors.Join(
-		e.dpm.Authorize(ctx, dpm.Component{Key: m.KeyID, Label: api.ManagedLabel, PublicKey: m.PublicKey}),
+		e.dpm.Load().Authorize(ctx, dpm.Component{Key: m.KeyID, Label: api.ManagedLabel, PublicKey: m.PublicKey}),
 		e.storage.PutCredential(ctx, objstore.Credential{AccessKey: m.AccessKey, SecretKey: m.SecretKey, Label: api.ManagedLabel}),
 	)
 }

@@ -105,8 +105,8 @@ func (r *reconciler) provide(ctx context.Context, in portal.Intent) error {
 	if err != nil {
 		return err
 	}
-	if e.dpm.Release() != in.Release {
-		if err := e.dpm.SetRelease(ctx, in.Release, chart.OldestEngine(in.Release)); err != nil {
+	if e.dpm.Load().Release() != in.Release {
+		if err := e.dpm.Load().SetRelease(ctx, in.Release, chart.OldestEngine(in.Release)); err != nil {
 			return fmt.Errorf("upgrade the DPM: %w", err)
 		}
 	}
@@ -160,7 +160,7 @@ func (r *reconciler) allow(ctx context.Context, in portal.Intent) {
 
 func (r *reconciler) authorise(ctx context.Context, e *environment, d portal.IntentDPE) error {
 	return errors.Join(
-		e.dpm.Authorize(ctx, dpm.Component{Key: d.KeyID, Label: d.Label, PublicKey: d.PublicKey}),
+		e.dpm.Load().Authorize(ctx, dpm.Component{Key: d.KeyID, Label: d.Label, PublicKey: d.PublicKey}),
 		e.storage.PutCredential(ctx, objstore.Credential{AccessKey: d.AccessKey, SecretKey: d.SecretKey, Label: d.Label}),
 		r.stack.registry.PutToken(ctx, registry.Token{
 			User: d.RegistryUser, Secret: d.RegistryToken, Environment: e.id, Label: d.Label,
@@ -172,7 +172,7 @@ func (r *reconciler) authorise(ctx context.Context, e *environment, d portal.Int
 func (r *reconciler) revoke(ctx context.Context, e *environment, in portal.Intent) error {
 	var errs []error
 	for _, k := range in.RevokedKeys {
-		errs = append(errs, e.dpm.Revoke(ctx, k))
+		errs = append(errs, e.dpm.Load().Revoke(ctx, k))
 	}
 	for _, k := range in.RevokedAccessKeys {
 		errs = append(errs, e.storage.DeleteCredential(ctx, k))

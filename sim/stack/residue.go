@@ -288,7 +288,7 @@ func (k *bookkeeper) cloud(ctx context.Context) ([]residue.Thing, error) {
 // services gathers what the services of one environment hold.
 func (k *bookkeeper) services(ctx context.Context, o *ownThings, e *environment, streams map[string]sim.Event) error {
 	of := func(l sim.Label) residue.Owner { return residue.Owner{Environment: e.id, DPE: l} }
-	components, err := e.dpm.Components(ctx)
+	components, err := e.dpm.Load().Components(ctx)
 	if err != nil {
 		return err
 	}
@@ -298,7 +298,7 @@ func (k *bookkeeper) services(ctx context.Context, o *ownThings, e *environment,
 		}
 		o.add(residue.Thing{Side: residue.SideDPM, Kind: residue.KindKey, Name: string(c.Key), Owner: of(c.Label), Created: c.AuthorizedAt})
 	}
-	for _, x := range e.dpm.Engines() {
+	for _, x := range e.dpm.Load().Engines() {
 		if x.Label == api.ManagedLabel {
 			continue
 		}
