@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -97,4 +98,50 @@ func BenchmarkProgramDemo(b *testing.B) {
 		took = append(took, time.Since(from))
 	}
 	b.ReportMetric(median(took), "demo-ms")
+}
+
+// BenchmarkProgramScenarios measures the built-in scenarios against their limits: all of them on two cores in 60 s, the
+// lifecycle in 3 s, ninety days in 1 s. The last two are what the scenario takes by its own account, without the simulator's start.
+func BenchmarkProgramScenarios(b *testing.B) {
+	exe := build(b)
+	run := func(b *testing.B, args ...string) []byte {
+		b.Helper()
+		cmd := exec.Command(exe, append([]string{"scenario", "run", "-o", "json"}, args...)...)
+		out, err := cmd.Output()
+		if err != nil {
+			b.Fatalf("scenario run %v: %v\n%s", args, err, out)
+		}
+		return out
+	}
+	b.Run("all", func(b *testing.B) {
+		for b.Loop() {
+			run(b, "--all", "--parallel", "2")
+		}
+		b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)/60, "of_60s")
+	})
+	for _, one := range []struct {
+		name   string
+		limit  time.Duration
+		metric string
+	}{{"lifecycle", 3 * time.Second, "of_3s"}, {"ninety-days-later", time.Second, "of_1s"}} {
+		b.Run(one.name, func(b *testing.B) {
+			var took []time.Duration
+			for b.Loop() {
+				for line := range strings.Lines(string(run(b, one.name))) {
+					var e struct {
+						Event   string  `json:"event"`
+						Elapsed float64 `json:"elapsed_seconds"`
+					}
+					if err := json.Unmarshal([]byte(line), &e); err != nil {
+						b.Fatal(err)
+					}
+					if e.Event == "scenario_finished" {
+						took = append(took, time.Duration(e.Elapsed*float64(time.Second)))
+					}
+				}
+			}
+			b.ReportMetric(median(took), "ms")
+			b.ReportMetric(median(took)/float64(one.limit.Milliseconds()), one.metric)
+		})
+	}
 }
