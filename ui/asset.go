@@ -116,3 +116,9 @@ func Assets() http.Handler {
 		http.ServeContent(w, r, path.Base(r.URL.Path), time.Time{}, bytes.NewReader(content))
 	}))
 }
+
+// Style gives the style sheet of all pages, for one that stands alone in a file.
+func Style() (string, error) {
+	b, err := assetFiles.ReadFile("asset/style.css")
+	return string(b), err
+}

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -30,7 +31,7 @@ type Bundles struct {
 // Report is the Bundles' [Report].
 func (b *Bundles) Report(c Case) engine.Reporter {
 	r := &bundle{of: b, c: c}
-	r.tell = []engine.Reporter{engine.Human{W: &r.human}, engine.JSON{W: &r.json}}
+	r.tell = []engine.Reporter{engine.Human{W: &r.human}, engine.JSON{W: &r.json}, r.html.Report(c)}
 	return r
 }
 
@@ -40,6 +41,7 @@ type bundle struct {
 	c           Case
 	tell        []engine.Reporter
 	human, json bytes.Buffer
+	html        HTML
 	files       []engine.File
 }
 
@@ -73,14 +75,17 @@ func (r *bundle) ScenarioFinished(e engine.ScenarioFinished) {
 	if e.Err == nil || len(r.files) == 0 {
 		return
 	}
+	var page bytes.Buffer
+	_, wrong := r.html.WriteTo(&page)
 	files := append(r.files,
+		engine.File{Name: "report.html", Data: page.Bytes()},
 		engine.File{Name: "output.txt", Data: r.human.Bytes()},
 		engine.File{Name: "report.jsonl", Data: r.json.Bytes()},
 		engine.File{Name: "scenario.md", Data: e.Scenario.Source()},
 	)
 	where, err := r.of.write(r.c, files, e.Conceal)
 	if r.of.Wrote != nil {
-		r.of.Wrote(r.c, where, err)
+		r.of.Wrote(r.c, where, errors.Join(wrong, err))
 	}
 }
 

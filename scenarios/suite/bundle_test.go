@@ -79,12 +79,12 @@ func TestABundleHoldsWhatIsKnownOfAFailure(t *testing.T) {
 		t.Error(diff)
 	}
 	files := unzipped(t, filepath.Join(dir, "bad.zip"))
-	names := []string{"bad/output.txt", "bad/report.jsonl", "bad/scenario.md", "bad/state/x.json"}
+	names := []string{"bad/output.txt", "bad/report.html", "bad/report.jsonl", "bad/scenario.md", "bad/state/x.json"}
 	if diff := cmp.Diff(names, slices.Sorted(maps.Keys(files))); diff != "" {
 		t.Error(diff)
 	}
 	for name, says := range map[string]string{
-		"bad/output.txt": "FAIL", "bad/report.jsonl": `"clues":[{"title":"why","text":"because"}]`, "bad/scenario.md": "say shown", "bad/state/x.json": `"***"`,
+		"bad/output.txt": "FAIL", "bad/report.jsonl": `"clues":[{"title":"why","text":"because"}]`, "bad/scenario.md": "say shown", "bad/state/x.json": `"***"`, "bad/report.html": "<summary>why</summary>",
 	} {
 		if !strings.Contains(files[name], says) {
 			t.Errorf("%s does not say %s:\n%s", name, says, files[name])
@@ -106,7 +106,7 @@ func TestOneZipForAllHasAFolderForEach(t *testing.T) {
 		folder, _, _ := strings.Cut(name, "/")
 		folders[folder]++
 	}
-	if diff := cmp.Diff(map[string]int{"bad": 4, "bad-round-2": 4, "bad-2": 4}, folders); diff != "" {
+	if diff := cmp.Diff(map[string]int{"bad": 5, "bad-round-2": 5, "bad-2": 5}, folders); diff != "" {
 		t.Error(diff)
 	}
 	first, err := os.ReadFile(path)

@@ -295,3 +295,44 @@ func TestGitHub(t *testing.T) {
 		}
 	}
 }
+
+// The page stands alone: it loads nothing, runs nothing, and shows what was printed as text.
+func TestHTML(t *testing.T) {
+	t.Parallel()
+	var h suite.HTML
+	mixed(t, h.Report)
+	evil := suite.Case{Scenario: parsed(t, "evil.md", "", "say '<script>alert(1)</script>'; printf 'line %s\\n' {1..50}; echo '<img src=http://elsewhere>'; false"), Round: 1}
+	_, err := suite.Run(t.Context(), []suite.Case{evil}, func(ctx context.Context, c suite.Case, r engine.Reporter) error {
+		return engine.Run(ctx, c.Scenario, engine.Options{
+			Dir: t.TempDir(), NoExec: true, Report: r,
+			Diagnose: func(context.Context, engine.StepFinished) engine.Diagnosis {
+				return engine.Diagnosis{Clues: []engine.Clue{{Title: "why <it>", Text: "</pre><b>because</b>"}}}
+			},
+		})
+	}, suite.Options{Reports: []suite.Report{h.Report}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if n, err := h.WriteTo(&out); err != nil || n != int64(out.Len()) {
+		t.Fatal(n, err)
+	}
+	page := out.String()
+	for _, says := range []string{
+		"<title>3 of 4 scenarios failed</title>", "dir/good.md (round 2)", "fine &amp; &lt;well&gt;", "bad.md:11: exit status 1: false | true",
+		"no port is free", "not run", "&lt;script&gt;alert(1)&lt;/script&gt;", "&lt;img src=http://elsewhere&gt;\n</pre>", "why &lt;it&gt;",
+		"&lt;/pre&gt;&lt;b&gt;because", "The lines before these", "default-src 'none'", "prefers-color-scheme: dark",
+	} {
+		if !strings.Contains(page, says) {
+			t.Errorf("it does not say %q", says)
+		}
+	}
+	for _, loads := range []string{"<script", "<img", "<link", "<iframe", "src=\"", "@import", "url(", "<b>because"} {
+		if strings.Contains(page, loads) {
+			t.Errorf("it has %q", loads)
+		}
+	}
+	if n := strings.Count(page, "<pre"); n != strings.Count(page, "</pre>") || n < 3 {
+		t.Errorf("%d pieces of text", n)
+	}
+}

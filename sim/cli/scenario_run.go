@@ -37,6 +37,7 @@ type scenarioRun struct {
 	options suite.Options
 	cluster string
 	junit   string
+	html    string
 	bundle  string
 	noExec  bool
 	keep    bool
@@ -97,6 +98,7 @@ func (r *scenarioRun) add(cmd *cobra.Command) *format {
 	fl.DurationVar(&r.options.Timeout, "timeout", 10*time.Minute, "end a scenario after so long; 0: never")
 	fl.StringVar(&r.cluster, "cluster", rehearse.InProcess, "cluster to run on")
 	fl.StringVar(&r.junit, "junit", "", "write results to this file, as JUnit's XML")
+	fl.StringVar(&r.html, "html", "", "write results to this file, as one page for a browser")
 	fl.StringVar(&r.bundle, "bundle", defaultBundles, "directory, or FILE.zip, for what helps to understand a failure; \"\": none")
 	fl.BoolVar(&r.noExec, "no-exec", false, "run no programs: words that are not built in fail")
 	r.stack.add(cmd)
@@ -209,6 +211,10 @@ func (a *app) runSuite(ctx context.Context, r *scenarioRun, cases []suite.Case, 
 	if r.junit != "" {
 		r.options.Reports = append(r.options.Reports, junit.Report)
 	}
+	var html suite.HTML
+	if r.html != "" {
+		r.options.Reports = append(r.options.Reports, html.Report)
+	}
 	if r.bundle != "" {
 		bundles := suite.Bundles{Path: a.path(r.bundle), Wrote: func(c suite.Case, path string, err error) {
 			if err != nil {
@@ -229,6 +235,9 @@ func (a *app) runSuite(ctx context.Context, r *scenarioRun, cases []suite.Case, 
 	results, err := suite.Run(ctx, cases, play, r.options)
 	if r.junit != "" {
 		err = errors.Join(err, writeTo(a.path(r.junit), os.O_TRUNC, func(w io.Writer) error { _, err := junit.WriteTo(w); return err }))
+	}
+	if r.html != "" {
+		err = errors.Join(err, writeTo(a.path(r.html), os.O_TRUNC, func(w io.Writer) error { _, err := html.WriteTo(w); return err }))
 	}
 	if path := a.Getenv("GITHUB_STEP_SUMMARY"); inActions && path != "" {
 		err = errors.Join(err, writeTo(path, os.O_APPEND, github.WriteSummary))

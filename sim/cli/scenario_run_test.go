@@ -25,7 +25,7 @@ func TestScenarioRunTellsBuildServers(t *testing.T) {
 	w.env["GITHUB_ACTIONS"], w.env["GITHUB_STEP_SUMMARY"] = "true", summary
 	w.file("good.md", scenario("dpesim environment create Acme"))
 	w.file("bad.md", scenario("dpesim version", "false", "true"))
-	r := w.run("scenario", "run", "good.md", "bad.md", "--junit", "out.xml", "--parallel", "2")
+	r := w.run("scenario", "run", "good.md", "bad.md", "--junit", "out.xml", "--html", "out.html", "--parallel", "2")
 	if r.code != 1 || !strings.HasSuffix(r.stderr, "/dpesim-failures/bad.zip\nError: 1 of 2 scenarios failed: bad.md\n") || !strings.Contains(r.stdout, "\n1 of 2 scenarios ok in ") {
 		t.Errorf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
@@ -33,8 +33,9 @@ func TestScenarioRunTellsBuildServers(t *testing.T) {
 		t.Errorf("no annotation:\n%s", r.stdout)
 	}
 	for path, says := range map[string]string{
-		filepath.Join(w.dir, "out.xml"): `<testsuites tests="4" failures="1" skipped="1"`,
-		summary:                         "before\n### Scenarios",
+		filepath.Join(w.dir, "out.xml"):  `<testsuites tests="4" failures="1" skipped="1"`,
+		filepath.Join(w.dir, "out.html"): "<title>1 of 2 scenarios failed</title>",
+		summary:                          "before\n### Scenarios",
 	} {
 		if text, err := os.ReadFile(path); err != nil || !strings.Contains(string(text), says) {
 			t.Errorf("%s: %v\n%s", path, err, text)
@@ -204,11 +205,11 @@ eventually 1s expect secret/mine -n dpe data.key=other || kubectl get secret min
 helm get values finance -n dpe
 helm get manifest finance -n dpe
 false`))
-	r := w.run("scenario", "run", "bad.md", "--bundle", "out.zip", "--junit", "out.xml")
+	r := w.run("scenario", "run", "bad.md", "--bundle", "out.zip", "--junit", "out.xml", "--html", "out.html")
 	if r.code != 1 || !strings.Contains(r.stderr, "bad.md: what helps to understand the failure is in "+filepath.Join(w.dir, "out.zip")) || !strings.Contains(r.stdout, "exit status 1: false") {
 		t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
-	files := map[string]string{"stdout": r.stdout, "stderr": r.stderr, "out.xml": read(t, filepath.Join(w.dir, "out.xml"))}
+	files := map[string]string{"stdout": r.stdout, "stderr": r.stderr, "out.xml": read(t, filepath.Join(w.dir, "out.xml")), "out.html": read(t, filepath.Join(w.dir, "out.html"))}
 	packed, err := zip.OpenReader(filepath.Join(w.dir, "out.zip"))
 	if err != nil {
 		t.Fatal(err)
