@@ -34,7 +34,7 @@ func (l *log) chains(e sim.Event) []Chain {
 		for k, s := range ends {
 			if other, words, ok := l.related(s.Event); ok && !told[other.Seq] {
 				c := l.chain(other)
-				c.Relation = words
+				c.Relation, c.symptom = words, out[i].symptom || i == 0 && k == 0
 				note(c)
 				out = append(out, c)
 				out[i].explained = out[i].explained || k == len(ends)-1
@@ -187,9 +187,9 @@ func refusal(e sim.Event) bool {
 	return strings.Contains(e.What, "refused") && e.What != "event refused" && e.What != writeRefused
 }
 
-// tooOld tells whether DPM refused an engine because the platform works with newer ones only.
+// tooOld tells whether DPM refused or cut off an engine because the platform works with newer ones only.
 func tooOld(e sim.Event) bool {
-	return e.What == "engine refused" && strings.HasPrefix(e.Detail["reason"], "upgrade required")
+	return e.Part == sim.PartDPM && strings.HasPrefix(e.Detail["reason"], "upgrade required")
 }
 
 // concerns tells whether a refusal is one of the DPE: it says so, or by the user name that it was tried with.

@@ -11,6 +11,9 @@ import (
 func hint(e sim.Event) string {
 	ns, pod, reason := e.Detail["namespace"], e.Detail["pod"], e.Detail["message"]+e.Detail["reason"]
 	describe := fmt.Sprintf("'dpesim kubectl describe pod %s -n %s' shows more", pod, ns)
+	if tooOld(e) {
+		return fmt.Sprintf("upgrade it: 'dpesim dpe commands %s %s' prints how", e.Environment, e.DPE)
+	}
 	switch e.What {
 	case "pod unschedulable":
 		switch {
@@ -31,9 +34,6 @@ func hint(e sim.Event) string {
 	case "pod evicted":
 		return "give it more scratch disk, or the node more room; " + describe
 	case "engine refused":
-		if tooOld(e) {
-			return fmt.Sprintf("upgrade it: 'dpesim dpe commands %s %s' prints how", e.Environment, e.DPE)
-		}
 		switch e.Detail["kind"] {
 		case sim.Forbidden.String():
 			return "its key is withdrawn for ever: uninstall it, or add the DPE again and install that with its new values file"

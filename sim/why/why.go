@@ -53,6 +53,7 @@ type Chain struct {
 	Forgotten bool   `json:"forgotten,omitempty"` // what led to the last step is no longer remembered
 
 	explained bool // the last step is no first cause: another chain explains it
+	symptom   bool // it explains the symptom, not how it came to be tried
 }
 
 // Step is an event of a chain, with its words.
@@ -86,13 +87,19 @@ func Explain(subject string, f Facts) (Explanation, error) {
 	return x, nil
 }
 
-// firstCause gives the newest first cause: chains that explain a failure before the one of the attempt that failed.
+// firstCause gives the newest first cause: of the chains that explain the symptom; if there are none, of those that explain
+// anything; else of the attempt itself.
 func firstCause(chains []Chain) uint64 {
+	from := slices.DeleteFunc(slices.Clone(chains), func(c Chain) bool { return !c.symptom })
+	switch {
+	case len(from) > 0:
+	case len(chains) > 1:
+		from = chains[1:]
+	default:
+		from = chains
+	}
 	var seq uint64
-	for i, c := range chains {
-		if i == 1 {
-			seq = 0 // there is an explanation of the failure itself
-		}
+	for _, c := range from {
 		if n := len(c.Steps); n > 0 && !c.Forgotten && !c.explained {
 			seq = max(seq, c.Steps[n-1].Seq)
 		}

@@ -138,6 +138,22 @@ func TestExplanations(t *testing.T) {
 			},
 			"fresh values file",
 		},
+		"an image that is refused on another machine since the token was replaced": {
+			"pod/dpe/edge-eu-2",
+			why.Facts{Events: installed(
+				cloud(sim.PartPortal, 0, "registry token rotated", "by", "tess"),
+				cluster(0, "node removed", "node", "n1"),
+				cluster(6, "container exited", "pod", "edge-eu-1"),
+				cluster(0, "pod created", "pod", "edge-eu-2"),
+				sim.Event{Part: sim.PartRegistry, What: "login refused", Detail: map[string]string{"user": "acme.edge-eu", "reason": "wrong token"}},
+				cluster(8, "image pull failed", "pod", "edge-eu-2"),
+			)},
+			[]string{
+				"pod/dpe/edge-eu-2: image pull failed", " image pull failed; pod created", "the registry refused the node: login refused",
+				"the pod that it replaces: container exited; node removed", "its access had been withdrawn: registry token rotated*",
+			},
+			"fresh values file",
+		},
 		"a DPE that is too old for the platform": {
 			"dpe/acme/edge-eu",
 			why.Facts{DPEs: []why.DPE{{Environment: "acme", Label: "edge-eu", Message: "DPE is disconnected", Detail: "0 of 1 replicas connected"}}, Events: installed(
@@ -148,6 +164,19 @@ func TestExplanations(t *testing.T) {
 			[]string{
 				"dpe/acme/edge-eu: DPE is disconnected (0 of 1 replicas connected): engine refused: upgrade required: the engine has release 14.5.0",
 				" engine refused", "the platform had been upgraded: environment upgraded*",
+			},
+			"upgrade it: 'dpesim dpe commands acme edge-eu' prints how",
+		},
+		"a DPE whose streams the upgrade has just ended": {
+			"dpe/acme/edge-eu",
+			why.Facts{DPEs: []why.DPE{{Environment: "acme", Label: "edge-eu", Message: "DPE is disconnected", Detail: "0 of 1 replicas connected"}}, Events: installed(
+				cloud(sim.PartDPM, 0, "engine connected", "replica", "edge-eu-1"),
+				sim.Event{Part: sim.PartPortal, Environment: "acme", What: "environment upgraded"},
+				cloud(sim.PartDPM, 6, "engine disconnected", "replica", "edge-eu-1", "reason", "upgrade required: the engine has release 14.5.0"),
+			)},
+			[]string{
+				"dpe/acme/edge-eu: DPE is disconnected (0 of 1 replicas connected): engine disconnected: upgrade required: the engine has release 14.5.0",
+				" engine disconnected; environment upgraded*",
 			},
 			"upgrade it: 'dpesim dpe commands acme edge-eu' prints how",
 		},
