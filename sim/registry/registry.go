@@ -46,10 +46,10 @@ type Registry struct {
 	closing func() error // Close's work, once
 
 	mu      sync.Mutex
-	serial  uint64               // of the last secret
-	uploads map[string]*upload   // by id
-	tokens  map[string]Token     // by user
-	refused map[string]time.Time // user -> when a refusal was told
+	serial  uint64                // of the last secret
+	uploads map[string]*upload    // by id
+	tokens  map[string]Token      // by user
+	refused map[refused]time.Time // when a refusal was told
 }
 
 // Open makes a registry over the folder opt.Dir. It returns Invalid if an option is missing. The listener is the
@@ -79,7 +79,7 @@ func Open(ctx context.Context, opt Options) (*Registry, error) {
 		key:     key,
 		uploads: map[string]*upload{},
 		tokens:  map[string]Token{},
-		refused: map[string]time.Time{},
+		refused: map[refused]time.Time{},
 	}
 	r.web = web.New(r, opt.Listener, opt.TLS, opt.Log)
 	r.closing = sync.OnceValue(r.close)

@@ -193,6 +193,11 @@ func TestAWrongOrWithdrawnTokenIsRefusedInHelmsWords(t *testing.T) {
 	if len(refused) != 1 || refused[0].Detail["reason"] != "wrong token" || refused[0].Detail["user"] != token.User {
 		t.Errorf("got events %+v, want one for all refusals in a row", refused)
 	}
+	before := f.bus.Last()
+	f.do(t, http.MethodGet, "/v2/", basic(registry.Token{User: token.User, Secret: "wrong"}), "")
+	if told := f.bus.Since(before); len(told) != 1 || told[0].What != "login refused" {
+		t.Errorf("got events %+v, want one for another program that tries as the same user", told)
+	}
 	if _, err := f.client(t, token.Secret.Reveal()).Pull(ref); err != nil {
 		t.Fatal(err)
 	}

@@ -36,17 +36,22 @@ func (r *Registry) tellPulled(req *http.Request, rt route, c Content, t Token) {
 
 // Limits of "login refused" events: helm and kubelets retry, and must not push everything else out of the event ring.
 const (
-	refusalWindow = 10 * time.Second // product time in which a user's refusals are told once
-	maxRefused    = 256              // users remembered
+	refusalWindow = 10 * time.Second // product time in which a user's refusals by the same program are told once
+	maxRefused    = 256              // users and programs remembered
 	maxUser       = 128              // characters of a name that nobody vouches for
 )
+
+// refused is whom a refusal was told of: helm's must not hide the one of a node, which comes for another reason.
+type refused struct{ user, agent string }
 
 // tellRefused tells that a login was refused; reason is empty if it is for r to find out.
 func (r *Registry) tellRefused(req *http.Request, user, reason string) {
 	user = strings.ToValidUTF8(user[:min(len(user), maxUser)], "")
+	agent := req.UserAgent()
+	who := refused{user, agent[:min(len(agent), maxUser)]}
 	now := r.opt.Clock.Now()
 	r.mu.Lock()
-	last, known := r.refused[user]
+	last, known := r.refused[who]
 	if d := now.Sub(last); known && d >= 0 && d < refusalWindow {
 		r.mu.Unlock()
 		return
@@ -54,7 +59,7 @@ func (r *Registry) tellRefused(req *http.Request, user, reason string) {
 	if len(r.refused) >= maxRefused {
 		clear(r.refused) // names are the client's to choose: forget rather than grow
 	}
-	r.refused[user] = now
+	r.refused[who] = now
 	t, exists := r.tokens[user]
 	r.mu.Unlock()
 	switch {
