@@ -2,6 +2,7 @@ package suite
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ type Options struct {
 	Timeout  time.Duration // of each case, in the machine's time; 0: none
 	Wall     *clock.Clock  // for Timeout; nil: the machine's
 	Reports  []Report
+	Live     []Report // are told as it goes, also where several cases are played at a time, by several goroutines then
 }
 
 // Report gives who is told how a case goes. It and what it gives are used by one goroutine at a time. Cases that are played
@@ -87,16 +89,16 @@ func (r *runner) enough() bool {
 }
 
 func (r *runner) one(ctx context.Context, i int, c Case) {
-	tell := &teller{}
+	tell := &teller{live: reporters(r.o.Live, c)}
 	live := r.o.Parallel <= 1
 	if live {
-		tell.to = r.reporters(c)
+		tell.to = reporters(r.o.Reports, c)
 	}
 	err := r.bounded(ctx, c, tell)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !live {
-		for _, to := range r.reporters(c) {
+		for _, to := range reporters(r.o.Reports, c) {
 			for _, call := range tell.kept {
 				call(to)
 			}
@@ -106,9 +108,9 @@ func (r *runner) one(ctx context.Context, i int, c Case) {
 	r.failed = r.failed || err != nil
 }
 
-func (r *runner) reporters(c Case) []engine.Reporter {
+func reporters(reports []Report, c Case) []engine.Reporter {
 	var out []engine.Reporter
-	for _, of := range r.o.Reports {
+	for _, of := range reports {
 		out = append(out, of(c))
 	}
 	return out
@@ -141,7 +143,7 @@ func (r *runner) bounded(ctx context.Context, c Case, tell *teller) error {
 
 // teller tells several reporters, or keeps what it is told for later if there are none yet.
 type teller struct {
-	to                []engine.Reporter
+	to, live          []engine.Reporter
 	kept              []func(engine.Reporter)
 	judge             func(error) error // what a scenario's error really is
 	started, finished bool
@@ -153,7 +155,7 @@ func (t *teller) tell(call func(engine.Reporter)) {
 	if t.to == nil {
 		t.kept = append(t.kept, call)
 	}
-	for _, r := range t.to {
+	for _, r := range slices.Concat(t.live, t.to) {
 		call(r)
 	}
 }

@@ -12,9 +12,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/dpesim/dpesim/scenarios"
 	"github.com/dpesim/dpesim/scenarios/engine"
@@ -112,6 +114,8 @@ func (a *app) runScenarios(cmd *cobra.Command, r *scenarioRun, names []string, o
 	if err != nil {
 		return err
 	}
+	stop := a.progress(r, len(cases))
+	defer stop()
 	report, err := a.reporter(output)
 	if err != nil {
 		return err
@@ -200,6 +204,32 @@ func seedOf(text string) (uint64, error) {
 		return 0, usage(fmt.Errorf("--shuffle %q: use on, or a number from 1", text))
 	}
 	return n, nil
+}
+
+// progress shows what runs if stdout is a terminal, until stop is called. Everything else is printed above it.
+func (a *app) progress(r *scenarioRun, cases int) (stop func()) {
+	f, ok := a.Stdout.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) || a.Getenv("TERM") == "dumb" {
+		return func() {}
+	}
+	p := &suite.Progress{Terminal: f, Cases: cases, Width: func() int {
+		width, _, err := term.GetSize(int(f.Fd()))
+		if err != nil {
+			return 0 // gone, and nobody looks
+		}
+		return width
+	}}
+	r.options.Live = append(r.options.Live, p.Report)
+	stdout, stderr := a.Stdout, a.Stderr
+	a.Stdout, a.Stderr = p.Over(stdout), p.Over(stderr)
+	ctx, cancel := context.WithCancel(context.Background())
+	var ended sync.WaitGroup
+	ended.Go(func() { p.Run(ctx) })
+	return func() {
+		cancel()
+		ended.Wait()
+		a.Stdout, a.Stderr = stdout, stderr
+	}
 }
 
 // runSuite plays the cases, and tells their results where they are wanted.
