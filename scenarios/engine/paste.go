@@ -2,8 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 )
 
@@ -13,21 +11,14 @@ import (
 // words that belong to scenarios are there too, what is said goes to out; o.Report is not used. out must be safe for
 // concurrent use.
 func Paste(ctx context.Context, text string, o Options, out io.Writer) (code int, err error) {
-	file, err := parseShell(text)
+	if o, err = atHome(o); err != nil {
+		return 0, err
+	}
+	s, err := Open(ctx, o, Streams{Out: out, Err: out})
 	if err != nil {
-		return 0, fmt.Errorf("reading the commands: %w", err)
+		return 0, err
 	}
-	sh, err := newShell(o.filled(), out, func(line string) { fmt.Fprintln(out, line) })
-	if err != nil {
-		return 0, fmt.Errorf("starting the shell: %w", err)
-	}
-	defer sh.close()
-	jobs, stop := context.WithCancel(ctx)
-	defer sh.wait(context.WithoutCancel(ctx))
-	defer stop()
-	_, err = sh.run(jobs, file.Stmts)
-	if e, ok := errors.AsType[*CommandError](err); ok {
-		return e.Code, nil
-	}
-	return 0, err
+	defer s.Close()
+	result, err := s.Run(ctx, text)
+	return result.Code, err
 }

@@ -72,9 +72,12 @@ func (o Options) filled() Options {
 // ctx's error. In both cases, and at the ordinary end, background jobs are stopped and then the "sh finally" fences of
 // the steps that were begun run, the last step's first, with [FinallyTimeout] of their own.
 func Run(ctx context.Context, s *Scenario, o Options) error {
-	o = o.filled()
+	o, err := atHome(o.filled())
 	out := &output{conceal: o.Conceal}
-	sh, err := newShell(o, out, out.say)
+	var sh *shell
+	if err == nil {
+		sh, err = newShell(o, Streams{Out: out, Err: out}, out.say)
+	}
 	if err != nil {
 		return fmt.Errorf("starting the shell of %s: %w", s.File, err)
 	}

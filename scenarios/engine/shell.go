@@ -38,16 +38,27 @@ type shell struct {
 // from Options.Env, so that a scenario does the same on everybody's machine.
 var inherited = []string{"PATH", "TMPDIR", "TMP", "TEMP", "SystemRoot", "ComSpec", "PATHEXT"}
 
-// newShell gives a shell whose words print to out, which is safe for concurrent use.
-func newShell(o Options, out io.Writer, say func(line string)) (*shell, error) {
+// atHome gives o with a home in the working directory: tools keep their caches and logins there, not in the person's.
+func atHome(o Options) (Options, error) {
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return o, err
+	}
+	home := filepath.Join(dir, ".home")
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return o, err
+	}
+	env := map[string]string{"HOME": home, "USERPROFILE": home, "APPDATA": home, "LOCALAPPDATA": home}
+	maps.Copy(env, o.Env)
+	o.Env = env
+	return o, nil
+}
+
+// newShell gives a shell with these streams, of which the writers are safe for concurrent use.
+func newShell(o Options, streams Streams, say func(line string)) (*shell, error) {
 	sh := &shell{say: say, trials: map[string]*trial{}}
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
-		return nil, err
-	}
-	// Tools keep their caches and logins at home: in the working directory, not in the person's.
-	home := filepath.Join(dir, ".home")
-	if err := os.MkdirAll(home, 0o700); err != nil {
 		return nil, err
 	}
 	o.Dir = dir
@@ -60,10 +71,13 @@ func newShell(o Options, out io.Writer, say func(line string)) (*shell, error) {
 	if sh.stdin, err = os.Open(os.DevNull); err != nil {
 		return nil, err
 	}
+	if streams.In == nil {
+		streams.In = sh.stdin
+	}
 	sh.runner, err = interp.New(
 		interp.Dir(dir),
-		interp.Env(expand.ListEnviron(environment(o, home)...)),
-		interp.StdIO(sh.stdin, out, out),
+		interp.Env(expand.ListEnviron(environment(o)...)),
+		interp.StdIO(streams.In, streams.Out, streams.Err),
 		interp.Params("-e", "-u", "-o", "pipefail"),
 		interp.CallHandler(sh.rewrite),
 		interp.ExecHandlers(func(interp.ExecHandlerFunc) interp.ExecHandlerFunc { return sh.exec }),
@@ -78,8 +92,8 @@ func newShell(o Options, out io.Writer, say func(line string)) (*shell, error) {
 // close gives back what the shell holds; nothing runs in it any more.
 func (sh *shell) close() { _ = sh.stdin.Close() }
 
-func environment(o Options, home string) []string {
-	env := map[string]string{"HOME": home, "USERPROFILE": home, "APPDATA": home, "LOCALAPPDATA": home}
+func environment(o Options) []string {
+	env := map[string]string{}
 	for _, name := range inherited {
 		if v, ok := os.LookupEnv(name); ok {
 			env[name] = v
