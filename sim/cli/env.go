@@ -3,6 +3,7 @@ package cli
 import (
 	"io"
 	"os"
+	"os/signal"
 )
 
 // Env is the world as a command sees it. Nothing in this package touches the process' own arguments, streams,
@@ -14,12 +15,24 @@ type Env struct {
 	Getenv         func(string) string
 	Environ        func() []string // for child processes
 	Dir            string          // relative file names start here; empty: the process' working directory
+
+	// Interrupts takes over what Ctrl-C does: instead of ending the context of Main it is sent, until stop is called. nil: it
+	// cannot be taken over.
+	Interrupts func() (interrupts <-chan os.Signal, stop func())
 }
 
 // ProcessEnv is the environment of this process.
 func ProcessEnv() Env {
 	return Env{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Getenv: os.Getenv, Environ: os.Environ,
+		Getenv: os.Getenv, Environ: os.Environ, Interrupts: takeInterrupts,
 	}
+}
+
+// takeInterrupts takes interrupts from whoever was told of them before.
+func takeInterrupts() (<-chan os.Signal, func()) {
+	signal.Reset(os.Interrupt)
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, os.Interrupt)
+	return c, func() { signal.Stop(c) }
 }
