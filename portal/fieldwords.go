@@ -19,6 +19,7 @@ func fieldWords() map[string]string {
 		"AuditEntry.Via":                        "as in Identity",
 		"Chain.Forgotten":                       "what led to the last step is no longer remembered",
 		"Chain.Relation":                        "how it belongs to the chains before it; empty for the first",
+		"Check.CertificateExpires":              "of the certificate that it showed, if it is behind TLS",
 		"Check.Detail":                          "what is wrong and what to do, if not OK",
 		"Clock.Mode":                            "\"real\", \"offset\", \"scaled\", \"frozen\"",
 		"Clock.Offset":                          "product time minus the machine's, \"2160h0m0s\"",

@@ -1,6 +1,10 @@
 package api
 
-import "github.com/dpesim/dpesim/sim"
+import (
+	"time"
+
+	"github.com/dpesim/dpesim/sim"
+)
 
 // TierSizing is a row of the Service sizing table: what one replica needs, as Kubernetes quantities.
 type TierSizing struct {
@@ -13,6 +17,8 @@ type Check struct {
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail,omitempty"` // what is wrong and what to do, if not OK
+
+	CertificateExpires *time.Time `json:"certificate_expires,omitempty"` // of the certificate that it showed, if it is behind TLS
 }
 
 // Readiness is the body of GET /readyz?verbose.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -199,13 +200,17 @@ func newEnvironmentHealthCommand(a *app) *cobra.Command {
 			return err
 		}
 		return output.print(a.Stdout, checks, func(w *tabwriter.Writer) {
-			row(w, "SERVICE", "HEALTH", "WHAT IS WRONG")
+			row(w, "SERVICE", "HEALTH", "CERTIFICATE UNTIL", "WHAT IS WRONG")
 			for _, x := range checks {
 				health := "healthy"
 				if !x.OK {
 					health = "does not answer"
 				}
-				row(w, x.Name, health, x.Detail)
+				until := ""
+				if x.CertificateExpires != nil {
+					until = x.CertificateExpires.UTC().Format(time.RFC3339)
+				}
+				row(w, x.Name, health, until, x.Detail)
 			}
 		})
 	})

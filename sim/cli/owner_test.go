@@ -29,7 +29,7 @@ func TestOwnerAndRevisionFromTheCommandLine(t *testing.T) {
 	w.fails(1, stale, "environment", "upgrade", "acme", "15.3.0", "--revision", revision)
 	w.fails(1, stale, "environment", "delete", "acme", "--yes", "--revision", revision)
 	w.fails(1, stale, "managed", "scale", "acme", "1", "--revision", revision)
-	if got := w.ok("environment", "health", "acme"); !strings.Contains(got, "DPM             healthy") || !strings.Contains(got, "Object storage  healthy") {
+	if got := w.ok("environment", "health", "acme"); !strings.Contains(got, "DPM             healthy  2") || !strings.Contains(got, "Object storage  healthy") {
 		t.Errorf("health: %s", got)
 	}
 	w.ok("dpe", "add", "acme", "Finance")

@@ -148,8 +148,8 @@ func (c cloud) RestartDPM(ctx context.Context, id sim.EnvironmentID) error { ret
 // Health tells how the services of an environment are, by a TLS handshake through the edge, from inside the cloud.
 func (c cloud) Health(ctx context.Context, env sim.EnvironmentID) []api.Check {
 	return []api.Check{
-		check("DPM", c.shakeHands(ctx, c.hostOf(serviceDPM, env))),
-		check("Object storage", c.shakeHands(ctx, c.hostOf(serviceStorage, env))),
+		c.answers(ctx, "DPM", c.hostOf(serviceDPM, env)),
+		c.answers(ctx, "Object storage", c.hostOf(serviceStorage, env)),
 	}
 }
 
@@ -157,13 +157,13 @@ func (c cloud) Health(ctx context.Context, env sim.EnvironmentID) []api.Check {
 func (c cloud) Ready(ctx context.Context) []api.Check {
 	out := []api.Check{
 		check("cluster", c.clusterReady()),
-		check("registry", c.shakeHands(ctx, c.hostOfRegistry())),
+		c.answers(ctx, "registry", c.hostOfRegistry()),
 		check("environments", c.reconciler.failure()),
 	}
 	for _, id := range c.clouds.ids() {
 		for _, service := range []string{serviceDPM, serviceStorage} {
 			host := c.hostOf(service, id)
-			out = append(out, check(host, c.shakeHands(ctx, host)))
+			out = append(out, c.answers(ctx, host, host))
 		}
 	}
 	return out
@@ -185,20 +185,29 @@ func (c cloud) clusterReady() error {
 	}
 }
 
-// shakeHands makes sure that host answers behind the edge with the certificate that it should have.
-func (c cloud) shakeHands(ctx context.Context, host string) error {
+// answers tells whether what is called name answers at host.
+func (c cloud) answers(ctx context.Context, name, host string) api.Check {
+	until, err := c.shakeHands(ctx, host)
+	out := check(name, err)
+	out.CertificateExpires = moment(until)
+	return out
+}
+
+// shakeHands makes sure that host answers behind the edge with the certificate that it should have, and tells when that
+// expires.
+func (c cloud) shakeHands(ctx context.Context, host string) (until time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	conn, err := c.inside.DialContext(ctx, "tcp", net.JoinHostPort(host, c.edgePort()))
 	if err != nil {
-		return err
+		return until, err
 	}
 	defer func() { _ = conn.Close() }()
 	secure := tls.Client(conn, &tls.Config{ServerName: host, RootCAs: c.ca.Pool(), Time: c.config.Clock.Now, MinVersion: tls.VersionTLS12})
 	if err := secure.HandshakeContext(ctx); err != nil {
-		return fmt.Errorf("TLS handshake: %w", err)
+		return until, fmt.Errorf("TLS handshake: %w", err)
 	}
-	return nil
+	return secure.ConnectionState().PeerCertificates[0].NotAfter, nil
 }
 
 // handshakeTimeout bounds one readiness check, in the machine's time. All of it is in this process: it takes a millisecond,
