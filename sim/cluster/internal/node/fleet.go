@@ -209,9 +209,9 @@ func (f *fleet) assign(ctx context.Context, node *corev1.Node) (*corev1.Node, in
 		}
 	}
 	_, pods := seat(i)
-	nodes := f.agent.client.CoreV1().Nodes()
+	nodes, name := f.agent.client.CoreV1().Nodes(), node.Name // of a conflict, Update gives a node without a name
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		have, err := nodes.Get(ctx, node.Name, metav1.GetOptions{})
+		have, err := nodes.Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
@@ -220,7 +220,7 @@ func (f *fleet) assign(ctx context.Context, node *corev1.Node) (*corev1.Node, in
 		return err
 	})
 	if err == nil {
-		f.seats[i] = node.Name
+		f.seats[i] = name
 	}
 	return node, i, err
 }
