@@ -29,12 +29,15 @@ type line struct {
 
 // Rules are everything that is masked, in the order in which it is done. docs/determinism.md has them, too.
 var Rules = []Rule{
-	{"when, in which order, and how often", "goroutines and programs run when the machine lets them, and who tries again tries as often as that takes", func(*line) {}},
+	{"when, in which order, and how often", "goroutines and programs run when the machine lets them, and who tries again tries as often as that takes", each(regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME")},
 	{"port numbers", "the machine gives free ones", each(regexp.MustCompile(`(\b(?:localhost|\d+\.\d+\.\d+\.\d+)):\d+`), "$1:PORT")},
 	{"ids of keys", "keys are secrets: the system draws them, not the seed", keys(set("KEY"), "key_id")},
 	{"hashes in the names of replica sets and pods", "Kubernetes hashes the pod's template, and with it keys and ports", each(regexp.MustCompile(`-[bcdfghjklmnpqrstvwxz2456789]{6,10}(-[a-z0-9]{5})?(\b)`), "-HASH$2")},
 	{"how long something took, how many were counted together", "it took machine time", keys(drop, "ms", "count")},
 	{"the node that a pod lands on", "pods that come at the same time are placed in the order in which they come", keys(set("NODE"), "node")},
+	{"connections that nobody used", "a program that needs one connection may dial two, and end", func(l *line) {
+		l.dropped = l.what == "connection refused" && l.detail["reason"] == "no hello"
+	}},
 	{"what something was like on the way; how it ended stays", "who looks while pods come and go one after the other sees another number each time", passing},
 }
 
@@ -72,6 +75,9 @@ func passing(l *line) {
 	case "deployment scaled":
 		delete(l.detail, "from")
 		delete(l.detail, "to")
+		if strings.HasPrefix(l.cause, "pod ") || l.cause == "replicas ready" { // whichever of its pods came or went last
+			l.cause = ""
+		}
 	case "dpe status changed", "compliance changed":
 		delete(l.detail, "from")
 		l.dropped, l.cause = !l.last, ""

@@ -53,6 +53,38 @@ func TestLinesTakeAwayWhatNoTwoRunsShareAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestWhatIsOfTheMomentIsMasked(t *testing.T) {
+	t.Parallel()
+	scaled := func(cause uint64) sim.Event {
+		return sim.Event{Part: sim.PartCluster, DPE: "fin", What: "deployment scaled", Cause: cause, Detail: map[string]string{"from": "1", "to": "2"}}
+	}
+	log := func(when string, more ...sim.Event) []string {
+		events := append([]sim.Event{
+			{Part: sim.PartPortal, Environment: "acme", DPE: "fin", What: "registry token rotated", Detail: map[string]string{"expires": when}},
+			{Part: sim.PartCluster, DPE: "fin", What: "replicas ready"},
+			{Part: sim.PartCluster, DPE: "fin", What: "pod deleted"},
+			{Part: sim.PartCluster, DPE: "fin", What: "helm rollback started"},
+			scaled(2),
+		}, more...)
+		for i := range events {
+			events[i].Seq = uint64(i + 1)
+		}
+		return mask.Lines(events)
+	}
+	refused := func(reason string) sim.Event {
+		return sim.Event{Part: sim.PartEdge, What: "connection refused", Detail: map[string]string{"reason": reason, "source": "127.0.0.1"}}
+	}
+	const noon = "2027-11-29T12:00:00Z"
+	if diff := mask.Diff(log(noon), log("2027-11-29T12:00:06.5Z", scaled(3), refused("no hello"))); len(diff) != 0 {
+		t.Errorf("these are of the moment: %q", diff)
+	}
+	for _, e := range []sim.Event{scaled(4), refused("not allowed")} {
+		if diff := mask.Diff(log(noon), log(noon, e)); len(diff) != 1 {
+			t.Errorf("%s is masked although it is no matter of chance: %q", e.What, diff)
+		}
+	}
+}
+
 func TestTheDocumentSaysWhatIsMaskedAndWhy(t *testing.T) {
 	t.Parallel()
 	var table strings.Builder
