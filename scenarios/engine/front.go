@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,12 +45,15 @@ func (p *parser) frontMatter() (int, error) {
 		key, value := pairs[0], pairs[1]
 		to, ok := fields[key.Value]
 		if !ok {
-			return 0, p.errorAt(key.Line, "unknown key %q: front matter has title, summary, minutes, clusters, seed, tags, clock", key.Value)
+			return 0, p.errorAt(key.Line, "unknown key %q: front matter has %s", key.Value, strings.Join(slices.Sorted(maps.Keys(fields)), ", "))
 		}
 		if seen[key.Value] {
 			return 0, p.errorAt(key.Line, "%s is given twice", key.Value)
 		}
 		seen[key.Value] = true
+		if _, text := to.(*string); !text && value.Tag == "!!float" { // the library would cut it
+			return 0, p.errorAt(value.Line, "front matter: %s: %s is no whole number", key.Value, value.Value)
+		}
 		if err := value.Decode(to); err != nil {
 			return 0, p.yamlError(key.Line, key.Value+": ", err)
 		}

@@ -19,7 +19,7 @@ func newScenarioCommand(a *app) *cobra.Command {
 		Use: "scenario", Short: "Run scenarios: Markdown files that are test and demo",
 		Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newScenarioListCommand(a), newScenarioShowCommand(a), newScenarioRunCommand(a), newScenarioTestCommand(a), newScenarioLintCommand(a), newScenarioFmtCommand(a), newScenarioNewCommand(a))
+	cmd.AddCommand(newScenarioListCommand(a), newScenarioShowCommand(a), newScenarioRunCommand(a), newScenarioTestCommand(a), newScenarioLintCommand(a), newScenarioFmtCommand(a), newScenarioNewCommand(a), newScenarioSchemaCommand(a))
 	return cmd
 }
 

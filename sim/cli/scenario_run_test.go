@@ -288,3 +288,14 @@ func read(t *testing.T, path string) string {
 	}
 	return string(text)
 }
+
+func TestScenarioSchemaPrintsWhatTheDocsHave(t *testing.T) {
+	t.Parallel()
+	w := nowhere(t)
+	for name, file := range map[string]string{"front-matter": "scenario", "events": "scenario-events"} {
+		if out := w.ok("scenario", "schema", name); out != read(t, "../../docs/schema/"+file+".schema.json") {
+			t.Errorf("%s: %s", name, out)
+		}
+	}
+	w.fails(2, []string{`there is no "nosuch": use events or front-matter`}, "scenario", "schema", "nosuch")
+}
