@@ -18,7 +18,9 @@ func TestARestartOfTheDPMIsTold(t *testing.T) {
 	if err := s.RestartDPM(ctx, e.ID); err != nil {
 		t.Fatal(err)
 	}
-	s.wait(t, func(x sim.Event) bool { return x.What == "dpm restarted" && x.Environment == e.ID && x.Detail["by"] == "tess" })
+	s.wait(t, func(x sim.Event) bool {
+		return x.What == "dpm restarted" && x.Environment == e.ID && x.Detail["by"] == "tess"
+	})
 	if a := must(s.Audit(ctx, api.AuditFilter{Environment: e.ID}))(t)[0]; a.Action != "DPM restarted" {
 		t.Errorf("audit: %+v", a)
 	}

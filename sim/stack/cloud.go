@@ -143,7 +143,9 @@ func moment(t time.Time) *time.Time {
 }
 
 // RestartDPM stops an environment's DPM and starts it again.
-func (c cloud) RestartDPM(ctx context.Context, id sim.EnvironmentID) error { return c.clouds.restartDPM(ctx, id) }
+func (c cloud) RestartDPM(ctx context.Context, id sim.EnvironmentID) error {
+	return c.clouds.restartDPM(ctx, id)
+}
 
 // Health tells how the services of an environment are, by a TLS handshake through the edge, from inside the cloud.
 func (c cloud) Health(ctx context.Context, env sim.EnvironmentID) []api.Check {
