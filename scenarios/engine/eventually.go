@@ -48,7 +48,7 @@ const (
 )
 
 // ownWords are the words of the engine that are no builtins of the interpreter.
-var ownWords = []string{"eventually", "consistently", "within", "say", "sleep", "record", trialWord}
+var ownWords = []string{"eventually", "consistently", "within", "say", "sleep", "record", trialWord, killWord, jobWord}
 
 // trial is one eventually or consistently under way.
 type trial struct {
@@ -117,10 +117,13 @@ func inOneLine(text string) string {
 	return words
 }
 
-// rewrite turns uses of eventually, consistently and within into what the interpreter can run and leaves every other call
-// as it is.
+// rewrite turns uses of eventually, consistently, within and kill into what the interpreter can run and leaves every other
+// call as it is.
 func (sh *shell) rewrite(ctx context.Context, args []string) ([]string, error) {
 	word := args[0]
+	if word == "kill" {
+		return append([]string{killWord}, args[1:]...), nil
+	}
 	if word != "eventually" && word != "consistently" && word != "within" {
 		return args, nil
 	}

@@ -540,6 +540,43 @@ func TestRecordWritesWhatAWatcherSeesWhileACommandRuns(t *testing.T) {
 	}
 }
 
+func TestKillEndsAJobInTheBackground(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	causes := map[string]error{}
+	up := make(chan struct{}, 1)
+	hang := func(ctx context.Context, c verb.Call) error {
+		up <- struct{}{}
+		<-ctx.Done()
+		mu.Lock()
+		defer mu.Unlock()
+		causes[c.Args[0]] = context.Cause(ctx)
+		return ctx.Err()
+	}
+	begun := func(context.Context, verb.Call) error { <-up; return nil }
+	r, err := play(t, script(t, "run",
+		"hang killed &", "one=$!", "begun",
+		"{ hang interrupted; args never; } &", "begun",
+		"kill -9 $one", "wait $one || test $? = 137",
+		"kill $!", "wait $! || test $? = 130",
+		"hang left &", "begun",
+		"! kill -9 g7", "! kill", "! kill -STOP $!", "! kill -9 4711",
+	), engine.Options{Verbs: map[string]verb.Verb{"hang": hang, "begun": begun}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if !errors.Is(causes["killed"], verb.ErrKilled) || causes["interrupted"] == nil || errors.Is(causes["interrupted"], verb.ErrKilled) || !errors.Is(causes["left"], context.Canceled) {
+		t.Errorf("they ended by %v", causes)
+	}
+	want := "kill: there is no job g7\nkill: usage: kill [-INT|-TERM|-KILL] JOB, where JOB is what $! gave\n" +
+		"kill: -STOP is no signal that is known here: use -INT, -TERM or -KILL\nkill: no such word; no programs run here"
+	if got := r.output(0); !strings.HasPrefix(got, want) {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestCancelRunsFinallyAndGivesTheContextsError(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

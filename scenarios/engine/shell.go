@@ -30,7 +30,9 @@ type shell struct {
 	brief atomic.Bool // a look is taken in advance: waits look once, and nothing is said
 
 	mu     sync.Mutex
-	trials map[string]*trial // eventually and consistently that are under way, by id
+	trials map[string]*trial                  // eventually and consistently that are under way, by id
+	jobs   map[string]context.CancelCauseFunc // what was begun in the background, by the number that "$!" gives
+	newest context.CancelCauseFunc            // of the job that has no number yet
 	nextID int
 }
 
@@ -56,7 +58,7 @@ func atHome(o Options) (Options, error) {
 
 // newShell gives a shell with these streams, of which the writers are safe for concurrent use.
 func newShell(o Options, streams Streams, say func(line string)) (*shell, error) {
-	sh := &shell{say: say, trials: map[string]*trial{}}
+	sh := &shell{say: say, trials: map[string]*trial{}, jobs: map[string]context.CancelCauseFunc{}}
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
 		return nil, err
@@ -111,7 +113,7 @@ func environment(o Options) []string {
 func (sh *shell) run(ctx context.Context, stmts []*syntax.Stmt) (line int, err error) {
 	for _, stmt := range stmts {
 		line := int(stmt.Pos().Line())
-		err := sh.runner.Run(ctx, stmt)
+		err := sh.statement(ctx, stmt)
 		exited := sh.runner.Exited()
 		if ctx.Err() != nil {
 			return line, ctx.Err()
@@ -196,6 +198,10 @@ func (sh *shell) exec(ctx context.Context, args []string) error {
 		err = refuse(c, "sleep", "a scenario does not wait by the clock: use eventually DURATION COMMAND, which looks again at each event")
 	case "record":
 		err = sh.record(ctx, c)
+	case killWord:
+		err = sh.kill(ctx, c)
+	case jobWord:
+		err = sh.job(c)
 	case trialWord:
 		err = sh.trialStep(ctx, c, hc.LastExitStatus)
 	default:
@@ -203,6 +209,9 @@ func (sh *shell) exec(ctx context.Context, args []string) error {
 	}
 	if err == nil {
 		return nil
+	}
+	if status, ok := ended(around); ok {
+		return status
 	}
 	if around.Err() != nil {
 		return around.Err()

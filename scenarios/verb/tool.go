@@ -16,6 +16,10 @@ import (
 // killed. Five seconds are enough for helm to write down that an installation was cancelled.
 const Grace = 5 * time.Second
 
+// ErrKilled is the cause of a context that ends a program at once, without asking it first: it has no time to write
+// anything down.
+var ErrKilled = errors.New("killed")
+
 // toolFlag begins the hidden first argument that makes this executable be a tool.
 const toolFlag = "-dpesim.tool="
 
@@ -87,8 +91,11 @@ func run(ctx context.Context, path, name string, c Call) error {
 		cmd.Env = []string{} // nil would hand over the process's own
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
-	if runtime.GOOS != "windows" { // where a process cannot be interrupted from outside, only killed
-		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.Cancel = func() error {
+		if runtime.GOOS == "windows" || errors.Is(context.Cause(ctx), ErrKilled) { // there a process cannot be interrupted from outside
+			return cmd.Process.Kill()
+		}
+		return cmd.Process.Signal(os.Interrupt)
 	}
 	cmd.WaitDelay = Grace
 	if c.Program != nil {

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -193,6 +195,39 @@ func TestCancelEndsATool(t *testing.T) {
 	})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestAKilledProgramIsNotAsked(t *testing.T) {
+	t.Parallel()
+	path, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("there is no shell on PATH whose programs could be asked")
+	}
+	for asked, cause := range map[bool]error{false: verb.ErrKilled, true: errors.New("another")} {
+		ctx, end := context.WithCancelCause(t.Context())
+		read, write := io.Pipe()
+		var got []byte
+		heard := make(chan error, 1)
+		go func() {
+			line := make([]byte, len("up\n"))
+			_, err := io.ReadFull(read, line)
+			end(cause)
+			if err == nil {
+				got, err = io.ReadAll(read)
+			}
+			heard <- err
+		}()
+		err := verb.Program(path, "sh")(ctx, verb.Call{Args: []string{"-c", "trap 'echo asked; exit' INT; echo up; while :; do :; done"}, Stdout: write})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		if err := errors.Join(write.Close(), <-heard); err != nil {
+			t.Error(err)
+		}
+		if (string(got) == "asked\n") != asked {
+			t.Errorf("ended by %v, it said %q", cause, got)
+		}
 	}
 }
 
