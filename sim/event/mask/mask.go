@@ -72,6 +72,8 @@ func passing(l *line) {
 	switch l.what {
 	case "pod ready", "pod not ready", "replicas ready", "deployment complete":
 		l.dropped = true
+	case "pod unschedulable":
+		l.dropped = strings.Contains(l.detail["reason"], "waiting for ephemeral volume controller")
 	case "deployment scaled":
 		delete(l.detail, "from")
 		delete(l.detail, "to")

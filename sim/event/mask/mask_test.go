@@ -74,11 +74,14 @@ func TestWhatIsOfTheMomentIsMasked(t *testing.T) {
 	refused := func(reason string) sim.Event {
 		return sim.Event{Part: sim.PartEdge, What: "connection refused", Detail: map[string]string{"reason": reason, "source": "127.0.0.1"}}
 	}
+	waits := func(reason string) sim.Event {
+		return sim.Event{Part: sim.PartCluster, DPE: "fin", What: "pod unschedulable", Detail: map[string]string{"reason": "0/3 nodes are available: " + reason}}
+	}
 	const noon = "2027-11-29T12:00:00Z"
-	if diff := mask.Diff(log(noon), log("2027-11-29T12:00:06.5Z", scaled(3), refused("no hello"))); len(diff) != 0 {
+	if diff := mask.Diff(log(noon), log("2027-11-29T12:00:06.5Z", scaled(3), refused("no hello"), waits("waiting for ephemeral volume controller to create the claim."))); len(diff) != 0 {
 		t.Errorf("these are of the moment: %q", diff)
 	}
-	for _, e := range []sim.Event{scaled(4), refused("not allowed")} {
+	for _, e := range []sim.Event{scaled(4), refused("not allowed"), waits("3 Insufficient memory.")} {
 		if diff := mask.Diff(log(noon), log(noon, e)); len(diff) != 1 {
 			t.Errorf("%s is masked although it is no matter of chance: %q", e.What, diff)
 		}
