@@ -28,15 +28,7 @@ func Format(file string, src []byte) ([]byte, error) {
 			if err != nil {
 				return nil, &ParseError{File: file, Line: f.Line, Msg: err.Error()}
 			}
-			open := lines[f.Line-1]
-			indent := open[:len(open)-len(strings.TrimLeft(open, " \t>"))]
-			body := strings.Split(strings.TrimRight(text, "\n"), "\n")
-			for i, line := range body {
-				if line != "" || strings.Contains(indent, ">") {
-					body[i] = indent + line
-				}
-			}
-			lines = slices.Replace(lines, f.Line, f.Line+strings.Count(f.Text, "\n"), body...)
+			lines = f.rewritten(lines, strings.TrimRight(text, "\n"))
 		}
 	}
 	return []byte(strings.TrimRight(strings.Join(lines, "\n"), "\n") + "\n"), nil

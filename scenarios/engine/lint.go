@@ -50,11 +50,15 @@ func Lint(s *Scenario, words map[string]WordCheck) []Finding {
 	}
 	checks := 0
 	for _, step := range s.Steps {
-		for _, f := range step.Fences {
+		for i, f := range step.Fences {
 			if f.Kind == CheckFence {
 				checks++
 			}
-			l.fence(f)
+			_, compared := goldenAfter(step.Fences, i)
+			l.fence(f, compared)
+			if f.Kind == GoldenFence {
+				l.golden(f)
+			}
 		}
 	}
 	if checks == 0 {
@@ -76,8 +80,26 @@ func (l *linter) add(line int, format string, args ...any) {
 	l.found = append(l.found, Finding{File: l.s.File, Line: line, Msg: fmt.Sprintf(format, args...)})
 }
 
-// fence looks at the shell of a fence.
-func (l *linter) fence(f Fence) {
+// golden looks whether a golden fence holds what the next run cannot print.
+func (l *linter) golden(f Fence) {
+	if strings.TrimSpace(f.Text) == "" {
+		l.add(f.Line, "this fence is empty: 'dpesim scenario run --update' writes what the check before it prints")
+	}
+	for _, name := range slices.Sorted(maps.Keys(masks())) {
+		if name == "space" || slices.Contains(f.Masks, name) {
+			continue
+		}
+		for _, m := range masks()[name] {
+			if found := m.pattern.FindString(f.masked(f.Text)); found != "" {
+				l.add(f.Line, "%q is hardly what the next run prints: name the mask %s (mask=%[2]s)", found, name)
+				break
+			}
+		}
+	}
+}
+
+// fence looks at the shell of a fence. What a check prints may be compared with a golden fence: it can fail by that.
+func (l *linter) fence(f Fence, compared bool) {
 	for _, stmt := range f.stmts {
 		syntax.Walk(stmt, func(n syntax.Node) bool {
 			switch n := n.(type) {
@@ -91,7 +113,7 @@ func (l *linter) fence(f Fence) {
 			return true
 		})
 	}
-	if f.Kind == CheckFence && !slices.ContainsFunc(f.stmts, l.canFail) {
+	if f.Kind == CheckFence && !compared && !slices.ContainsFunc(f.stmts, l.canFail) {
 		l.add(f.Line, "this check cannot fail: nothing in it looks at anything")
 	}
 }

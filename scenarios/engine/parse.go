@@ -120,7 +120,7 @@ func (p *parser) heading(n *ast.Heading) error {
 }
 
 // known lists the fences that do something, for messages.
-const known = "sh guard, sh run, sh solve, sh check, sh hint, text hint, sh finally, or LANGUAGE file=NAME"
+const known = "sh guard, sh run, sh solve, sh check, sh hint, text hint, sh finally, text golden, json golden, or LANGUAGE file=NAME"
 
 func (p *parser) fence(n *ast.FencedCodeBlock) error {
 	line := p.s.line(n.Pos())
@@ -138,6 +138,9 @@ func (p *parser) fence(n *ast.FencedCodeBlock) error {
 	words := strings.Fields(info)
 	if len(words) < 2 {
 		return nil // prose
+	}
+	if len(words) > 1 && words[1] == string(GoldenFence) {
+		return p.golden(n, words, line, end)
 	}
 	if len(words) > 2 {
 		return p.errorAt(line, "the fence says %q: after its language a fence has one word: %s", info, known)
@@ -169,6 +172,41 @@ func (p *parser) fence(n *ast.FencedCodeBlock) error {
 	p.takeProse(p.lineStart(n.Pos()))
 	p.from = end
 	step := &p.s.Steps[len(p.s.Steps)-1]
+	step.Fences = append(step.Fences, f)
+	return nil
+}
+
+// golden reads a golden fence: its second word is that, its third may name masks.
+func (p *parser) golden(n *ast.FencedCodeBlock, words []string, line, end int) error {
+	f := Fence{Kind: GoldenFence, Line: line, Name: words[0], Text: string(n.Lines().Value(p.src))}
+	step := &p.s.Steps[len(p.s.Steps)-1]
+	list, named := "", len(words) == 2
+	if len(words) == 3 {
+		list, named = strings.CutPrefix(words[2], "mask=")
+	}
+	switch {
+	case words[0] != "text" && words[0] != "json":
+		return p.errorAt(line, "what a check prints is \"text golden\" or \"json golden\", not %q", words[0]+" golden")
+	case !named:
+		return p.errorAt(line, "after golden a fence has at most mask=NAME,NAME...; the masks are %s", maskNames())
+	case len(step.Fences) == 0 || step.Fences[len(step.Fences)-1].Kind != CheckFence:
+		return p.errorAt(line, "a golden fence holds what the \"sh check\" before it prints: put it after one")
+	}
+	for name := range strings.SplitSeq(list, ",") {
+		if _, ok := masks()[name]; !ok && len(words) == 3 {
+			return p.errorAt(line, "there is no mask %q; the masks are %s", name, maskNames())
+		}
+		if len(words) == 3 {
+			f.Masks = append(f.Masks, name)
+		}
+	}
+	if strings.TrimSpace(f.Text) != "" {
+		if _, err := f.canonical(f.Text); err != nil {
+			return p.errorAt(line, "what the fence holds: %v", err)
+		}
+	}
+	p.takeProse(p.lineStart(n.Pos()))
+	p.from = end
 	step.Fences = append(step.Fences, f)
 	return nil
 }

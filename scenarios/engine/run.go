@@ -39,6 +39,9 @@ type Options struct {
 	Wall   *clock.Clock // for what a run reports and for its own time limits; nil: the machine's
 	Report Reporter     // nil: nobody
 
+	// Update is given what each golden fence should hold, by what the check before it printed. nil: they are compared.
+	Update func(f Fence, text string)
+
 	// Conceal gives a text without the secrets in it. All that a run prints, says and finds out goes through it. nil: as it is.
 	Conceal func(text string) string
 
@@ -74,16 +77,17 @@ func (o Options) filled() Options {
 func Run(ctx context.Context, s *Scenario, o Options) error {
 	o, err := atHome(o.filled())
 	out := &output{conceal: o.Conceal}
+	printed := &tee{to: out}
 	var sh *shell
 	if err == nil {
-		sh, err = newShell(o, Streams{Out: out, Err: out}, out.say)
+		sh, err = newShell(o, Streams{Out: printed, Err: out}, out.say)
 	}
 	if err != nil {
 		return fmt.Errorf("starting the shell of %s: %w", s.File, err)
 	}
 	defer sh.close()
 
-	r := &run{s: s, o: o, sh: sh, out: out}
+	r := &run{s: s, o: o, sh: sh, out: out, printed: printed}
 	began := o.Wall.Now()
 	o.Report.ScenarioStarted(ScenarioStarted{Scenario: s})
 	stop := r.pace(ctx)
@@ -98,12 +102,13 @@ func Run(ctx context.Context, s *Scenario, o Options) error {
 
 // run is one playing of a scenario.
 type run struct {
-	s     *Scenario
-	o     Options
-	sh    *shell
-	out   *output // of the step that runs
-	begun int     // steps
-	ok    int     // steps
+	s       *Scenario
+	o       Options
+	sh      *shell
+	out     *output // of the step that runs
+	printed *tee    // of it on stdout
+	begun   int     // steps
+	ok      int     // steps
 
 	diagnosed bool
 }
@@ -227,7 +232,7 @@ func (r *run) fences(ctx context.Context, s Step, finally bool) (line int, err e
 // kinds runs the step's fences of some kinds in the order of the file.
 func (r *run) kinds(ctx context.Context, s Step, kinds ...Kind) (line int, err error) {
 	proven := !r.o.Prove
-	for _, f := range s.Fences {
+	for i, f := range s.Fences {
 		if !slices.Contains(kinds, f.Kind) {
 			continue
 		}
@@ -237,8 +242,16 @@ func (r *run) kinds(ctx context.Context, s Step, kinds ...Kind) (line int, err e
 				return line, err
 			}
 		}
-		if line, err := r.sh.run(ctx, f.stmts); err != nil {
+		r.printed.begin()
+		line, err := r.sh.run(ctx, f.stmts)
+		printed := r.printed.end()
+		if err != nil {
 			return line, err
+		}
+		if golden, ok := goldenAfter(s.Fences, i); ok {
+			if err := r.golden(golden, printed); err != nil {
+				return golden.Line, err
+			}
 		}
 	}
 	return 0, nil
@@ -246,13 +259,18 @@ func (r *run) kinds(ctx context.Context, s Step, kinds ...Kind) (line int, err e
 
 // red makes sure that no check of the step is so before it is solved.
 func (r *run) red(ctx context.Context, s Step) (line int, err error) {
-	for _, f := range s.Fences {
+	for i, f := range s.Fences {
 		if f.Kind != CheckFence {
 			continue
 		}
-		so, err := r.sh.so(ctx, f.stmts)
+		var printed buffer
+		so, err := r.sh.so(ctx, f.stmts, &printed)
 		if err != nil {
 			return f.Line, err
+		}
+		if golden, ok := goldenAfter(s.Fences, i); ok && so {
+			text, err := golden.differs(r.o.Conceal(printed.String()))
+			so = err == nil && text == ""
 		}
 		if so {
 			return f.Line, errGreen

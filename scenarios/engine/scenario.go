@@ -53,6 +53,7 @@ const (
 	CheckFence   Kind = "check"   // sh check: what must be so after it
 	HintFence    Kind = "hint"    // sh hint, text hint: for whom the step goes wrong; never run
 	FinallyFence Kind = "finally" // sh finally: cleans up at the end of the run, whatever happened
+	GoldenFence  Kind = "golden"  // text golden, json golden: what the check before it prints
 	FileFence    Kind = "file"    // LANG file=NAME: a file for the step
 )
 
@@ -60,8 +61,10 @@ const (
 type Fence struct {
 	Kind Kind
 	Line int    // of the opening fence in the file
-	Name string // of a FileFence: slash-separated, inside the working directory
+	Name string // of a FileFence: slash-separated, inside the working directory; of a GoldenFence: text or json
 	Text string // the lines between the fences
+
+	Masks []string // of a GoldenFence: what is taken out before it is compared
 
 	stmts []*syntax.Stmt // of the shell fences; their positions are lines of the file
 }
@@ -69,7 +72,7 @@ type Fence struct {
 // word tells whether k is the second word of a fence's info string.
 func (k Kind) word() bool {
 	switch k {
-	case GuardFence, RunFence, SolveFence, CheckFence, HintFence, FinallyFence:
+	case GuardFence, RunFence, SolveFence, CheckFence, HintFence, FinallyFence, GoldenFence:
 		return true
 	case FileFence:
 	}

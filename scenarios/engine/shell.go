@@ -131,13 +131,13 @@ func (sh *shell) run(ctx context.Context, stmts []*syntax.Stmt) (line int, err e
 	return 0, nil
 }
 
-// so tells whether all statements succeed now. They run in a subshell, which changes no variable, without a word; waits look
-// once.
-func (sh *shell) so(ctx context.Context, stmts []*syntax.Stmt) (bool, error) {
+// so tells whether all statements succeed now. They run in a subshell, which changes no variable, without a word but what they print;
+// waits look once.
+func (sh *shell) so(ctx context.Context, stmts []*syntax.Stmt, printed io.Writer) (bool, error) {
 	sh.brief.Store(true)
 	defer sh.brief.Store(false)
 	sub := sh.runner.Subshell()
-	if err := interp.StdIO(sh.stdin, io.Discard, io.Discard)(sub); err != nil {
+	if err := interp.StdIO(sh.stdin, printed, io.Discard)(sub); err != nil {
 		return false, err
 	}
 	for _, stmt := range stmts {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -25,6 +26,7 @@ import (
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/clock"
 	"github.com/dpesim/dpesim/sim/diagnosis"
+	"github.com/dpesim/dpesim/sim/durable"
 	"github.com/dpesim/dpesim/sim/rehearse"
 	"github.com/dpesim/dpesim/sim/stack"
 )
@@ -40,6 +42,7 @@ type scenarioRun struct {
 	cluster string
 	junit   string
 	html    string
+	update  bool
 	bundle  string
 	noExec  bool
 	keep    bool
@@ -62,11 +65,13 @@ In GitHub Actions, failures are annotated and the job gets a summary, without a 
 		Example: `  dpesim scenario run lifecycle
   dpesim scenario run --all --parallel 2 --junit results.xml
   dpesim scenario run mine.md --keep
-  dpesim scenario run --all --tags install --shard 1/3`,
+  dpesim scenario run --all --tags install --shard 1/3
+  dpesim scenario run mine.md --update`,
 	}
 	output := r.add(cmd)
 	fl := cmd.Flags()
 	fl.IntVar(&r.plan.Repeat, "repeat", 1, "run each so many times")
+	fl.BoolVar(&r.update, "update", false, "write what checks print into the golden fences after them, in the file, instead of comparing")
 	fl.BoolVar(&r.keep, "keep", false, "leave the simulator up where a scenario fails, without its clean-up, until Ctrl-C")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error { return a.runScenarios(cmd, &r, names, *output) }
 	return cmd
@@ -133,7 +138,15 @@ func (a *app) runScenarios(cmd *cobra.Command, r *scenarioRun, names []string, o
 		if r.prove {
 			how.compare = func(log []sim.Event) error { return runs.compare(c.Scenario, log) }
 		}
-		return a.rehearse(ctx, own, c.Scenario, how)
+		if !r.update {
+			return a.rehearse(ctx, own, c.Scenario, how)
+		}
+		texts := map[int]string{}
+		how.update = func(f engine.Fence, text string) { texts[f.Line] = text }
+		if err := a.rehearse(ctx, own, c.Scenario, how); err != nil {
+			return err
+		}
+		return a.rewrite(c.Scenario, texts)
 	}
 	return a.runSuite(cmd.Context(), r, cases, play, output)
 }
@@ -152,6 +165,8 @@ func (a *app) cases(r *scenarioRun, names []string) (cases []suite.Case, err err
 	case r.cluster != rehearse.InProcess:
 		return nil, &exitError{code: exitTarget, err: sim.Errorf(sim.Unavailable, "there is no cluster %q", r.cluster).
 			WithHelp("the one cluster that scenarios run on so far is %q, in this process", rehearse.InProcess)}
+	case r.update && (r.all || r.plan.Repeat > 1):
+		return nil, usage(errors.New("--update is for files of your own, each once: name them, without --all and --repeat"))
 	case r.plan.Repeat < 1:
 		return nil, usage(fmt.Errorf("--repeat cannot be %d: 1 runs each once", r.plan.Repeat))
 	}
@@ -168,6 +183,9 @@ func (a *app) cases(r *scenarioRun, names []string) (cases []suite.Case, err err
 		s, err := a.scenario(n)
 		if err != nil {
 			return nil, err
+		}
+		if _, err := os.Stat(a.path(n)); err != nil && r.update {
+			return nil, usage(sim.Errorf(sim.Invalid, "--update cannot write into %s, which is built in", n).WithHelp("begin a file of your own: 'dpesim scenario show %s > mine.md'", n))
 		}
 		if !rehearse.Suits(s, r.cluster) {
 			return nil, &exitError{code: exitTarget, err: sim.Errorf(sim.Unavailable, "%s is written for clusters of another kind: %s", s.File, strings.Join(s.Clusters, ", ")).
@@ -230,6 +248,27 @@ func (a *app) progress(r *scenarioRun, cases int) (stop func()) {
 		ended.Wait()
 		a.Stdout, a.Stderr = stdout, stderr
 	}
+}
+
+// rewrite writes texts into the golden fences of a scenario's file.
+func (a *app) rewrite(s *engine.Scenario, texts map[int]string) error {
+	before, err := os.ReadFile(a.path(s.File))
+	if err != nil {
+		return fmt.Errorf("read %s again: %w", s.File, err)
+	}
+	if !bytes.Equal(bytes.ReplaceAll(before, []byte("\r\n"), []byte("\n")), s.Source()) {
+		return sim.Errorf(sim.Conflict, "%s was changed while it ran: nothing is written into it", s.File).WithHelp("run it again")
+	}
+	after, err := engine.Rewrite(s.File, before, texts)
+	if err != nil || bytes.Equal(before, after) {
+		return err
+	}
+	info, err := os.Stat(a.path(s.File))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.Stderr, "%s: what its checks print is written into it\n", s.File)
+	return durable.WriteFile(a.path(s.File), after, info.Mode().Perm())
 }
 
 // runSuite plays the cases, and tells their results where they are wanted.
@@ -347,6 +386,8 @@ type rehearsal struct {
 	prove  bool // checks must be red before their steps are solved
 	files  bool // gather files for a bundle where it fails
 
+	update func(engine.Fence, string) // as in [engine.Options]
+
 	log *diagnosis.Log // what the simulator logs; nil: that is not kept
 
 	compare func(log []sim.Event) error // called with the events of a run in which all steps went well; may be nil
@@ -392,6 +433,7 @@ func (a *app) play(ctx context.Context, s *stack.Stack, sc *engine.Scenario, how
 	}
 	return rehearse.Play(ctx, s, sc, rehearse.Options{
 		Dpesim: Word, Endpoints: file, Report: how.report, NoExec: how.noExec, Keep: how.keep, Prove: how.prove,
+		Update:    how.update,
 		Diagnosis: diagnosis.Options{Log: how.log, About: about(), Files: how.files},
 	})
 }

@@ -299,3 +299,32 @@ func TestScenarioSchemaPrintsWhatTheDocsHave(t *testing.T) {
 	}
 	w.fails(2, []string{`there is no "nosuch": use events or front-matter`}, "scenario", "schema", "nosuch")
 }
+
+func TestScenarioRunUpdatesGoldenFences(t *testing.T) {
+	t.Parallel()
+	w := nowhere(t)
+	file := "---\ntitle: T\n---\n## A\n```sh run\ndpesim environment create Acme\n```\n" +
+		"```sh check\ndpesim environment get acme -o json | jq '{id, phase, dpm: .endpoints.dpm}'\n```\n```json golden mask=port\n```\n```sh check\nkubectl get nodes -o name\n```\n\n```text golden\nold\n```\n"
+	w.file("mine.md", file)
+	w.fails(2, []string{"--update is for files of your own"}, "scenario", "run", "--all", "--update")
+	w.fails(2, []string{"--update cannot write into lifecycle, which is built in"}, "scenario", "run", "lifecycle", "--update")
+	if r := w.run("scenario", "run", "mine.md"); r.code != 1 || !strings.Contains(r.stdout, "mine.md:11: the check printed something else") || !strings.Contains(r.stdout, `| +  "id": "acme",`) {
+		t.Errorf("exit code %d\n%s", r.code, r.stdout)
+	}
+	if r := w.run("scenario", "run", "mine.md", "--update"); r.code != 0 || !strings.HasSuffix(r.stderr, "mine.md: what its checks print is written into it\n") {
+		t.Errorf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	want := strings.Replace(strings.Replace(file, "mask=port\n", "mask=port\n{\n  \"dpm\": \"https://dpm-grpc-acme.dpesim.localhost:PORT\",\n  \"id\": \"acme\",\n  \"phase\": \"ready\"\n}\n", 1),
+		"old\n", "node/dpesim-node-1\nnode/dpesim-node-2\nnode/dpesim-node-3\n", 1)
+	if got := read(t, filepath.Join(w.dir, "mine.md")); got != want {
+		t.Errorf("the file is\n%s\nwant\n%s", got, want)
+	}
+	w.ok("scenario", "run", "mine.md")
+	if r := w.run("scenario", "run", "mine.md", "--update"); r.code != 0 || r.stderr != "" {
+		t.Errorf("what is right is written again: %s", r.stderr)
+	}
+	w.file("bad.md", strings.Replace(file, "create Acme", "create Acme; false", 1))
+	if r := w.run("scenario", "run", "bad.md", "--update"); r.code != 1 || !strings.Contains(read(t, filepath.Join(w.dir, "bad.md")), "\nold\n") {
+		t.Errorf("a run that fails is written down: exit code %d", r.code)
+	}
+}

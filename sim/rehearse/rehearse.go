@@ -42,6 +42,8 @@ type Options struct {
 	Keep      bool            // as in [engine.Options]
 	Prove     bool            // as in [engine.Options]
 
+	Update func(f engine.Fence, text string) // as in [engine.Options]
+
 	Diagnosis diagnosis.Options // what is found out where a step fails; its Stack is the one that is played on
 }
 
@@ -67,6 +69,7 @@ func Play(ctx context.Context, s *stack.Stack, sc *engine.Scenario, o Options) e
 		Prove:  o.Prove,
 		Report: o.Report,
 
+		Update:   o.Update,
 		Conceal:  s.Secrets().Text,
 		Diagnose: diagnosis.Of(o.Diagnosis),
 	})
