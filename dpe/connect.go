@@ -128,7 +128,7 @@ func connectionLost(err error) string {
 	case err == nil:
 		return "not connected"
 	case errors.Is(err, errRefused):
-		return err.Error() + ": the DPE was removed in the portal, or its key is not the one that the portal generated; uninstall it, or install new values"
+		return err.Error() + "; uninstall it, or install the values that the portal has now"
 	case errors.Is(err, io.EOF):
 		return "DPM ended the stream"
 	}
