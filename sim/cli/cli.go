@@ -123,10 +123,10 @@ func newRootCommand(a *app) *cobra.Command {
 		}
 	}
 	add("run", newUpCommand(a), newDemoCommand(a), newExecCommand(a), newShellCommand(a), newScenarioCommand(a))
-	add("cloud", newEnvironmentCommand(a), newDPECommand(a), newAllowlistCommand(a), newComplianceCommand(a), newManagedCommand(a), newJobCommand(a), newS3Command(a), newMeCommand(a), newUserCommand(a), newTokenCommand(a), newAuditCommand(a))
+	add("cloud", newEnvironmentCommand(a), newDPECommand(a), newAllowlistCommand(a), newComplianceCommand(a), newManagedCommand(a), newJobCommand(a), newS3Command(a), newGRPCCommand(a), newMeCommand(a), newUserCommand(a), newTokenCommand(a), newAuditCommand(a))
 	add("cluster", newHelmCommand(a), newKubectlCommand(a), newNodeCommand(a))
 	add("sim", newClockCommand(a), newFaultCommand(a))
-	add("look", newWaitCommand(a), newEndpointsCommand(a), newTimelineCommand(a), newWhyCommand(a), newResidueCommand(a), newExpectCommand(a), newMatchCommand(a), newVersionCommand(a))
+	add("look", newWaitCommand(a), newEndpointsCommand(a), newTimelineCommand(a), newWhyCommand(a), newResidueCommand(a), newExpectCommand(a), newMatchCommand(a), newHTTPCommand(a), newVersionCommand(a))
 	return root
 }
 

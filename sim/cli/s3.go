@@ -1,13 +1,11 @@
 package cli
 
 import (
+	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -15,70 +13,129 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 	"github.com/spf13/cobra"
 
-	"github.com/dpesim/dpesim/portal/api"
 	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/clock"
 )
 
 func newS3Command(a *app) *cobra.Command {
+	f := &s3Flags{}
 	cmd := &cobra.Command{
-		Use: "s3", Short: "Look at an environment's object storage, over S3, as its operator",
+		Use: "s3", Short: "Use an environment's object storage, over S3, as its operator or as a DPE",
+		Long: `Use an environment's object storage, over S3: as its operator, or with --values as the DPE whose values file that is. Then ENVIRONMENT is left
+out, and the storage answers what it would answer that DPE.`,
+		Example: `  dpesim s3 ls acme sample-data
+  dpesim s3 cat acme sample-data/airports.csv
+  dpesim s3 ls --values values.yaml`,
 		Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newS3ListCommand(a), newS3CatCommand(a), newS3PutCommand(a))
+	cmd.PersistentFlags().StringVar(&f.values, "values", "", valuesHelp)
+	cmd.AddCommand(newS3ListCommand(a, f), newS3CatCommand(a, f), newS3PutCommand(a, f), newS3RemoveCommand(a, f), newS3PresignCommand(a, f))
 	return cmd
 }
 
-// s3Client gives a client of env's object storage with the operator's credential.
-func (a *app) s3Client(ctx context.Context, c *api.Client, env sim.EnvironmentID) (*s3.Client, error) {
-	store, err := c.ObjectStorage(ctx, env)
+// s3Flags are those of all commands of s3.
+type s3Flags struct{ values string }
+
+// store is an object storage as somebody sees it.
+type store struct {
+	*s3.Client
+	as     string // whose credential it is
+	signer requestSigner
+}
+
+// args wants ENVIRONMENT, unless there is a values file, and then between least and most others.
+func (f *s3Flags) args(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		n := len(args)
+		if f.values == "" {
+			n--
+		}
+		if n < least || n > most {
+			return usage(sim.Errorf(sim.Invalid, "usage: %s; got %d arguments", cmd.UseLine(), len(args)).
+				WithHelp("with --values FILE there is no ENVIRONMENT; see '%s --help'", cmd.CommandPath()))
+		}
+		return nil
+	}
+}
+
+// run makes the RunE of a command that uses a storage; use gets the arguments after ENVIRONMENT.
+func (f *s3Flags) run(a *app, use func(ctx context.Context, s *store, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		ctx := cmd.Context()
+		c, known := a.client()
+		signs := requestSigner{v4.NewSigner(), clock.New().Now()}
+		if known == nil {
+			if k, err := c.Clock(ctx); err == nil { // the storage judges signatures by it
+				signs.now = k.Now
+			}
+		}
+		if f.values != "" {
+			v, err := a.valuesFile(f.values)
+			if err != nil {
+				return err
+			}
+			cl, err := s3Client(v.Region, v.ObjectStorageURL, v.AccessKey, v.SecretKey, v.CA, "ca of "+f.values, signs)
+			if err != nil {
+				return err
+			}
+			return use(ctx, &store{cl, "DPE " + string(v.Label), signs}, args)
+		}
+		if known != nil {
+			return known
+		}
+		env := sim.EnvironmentID(args[0])
+		o, err := c.ObjectStorage(ctx, env)
+		if err != nil {
+			return err
+		}
+		pem, err := c.CA(ctx, env)
+		if err != nil {
+			return err
+		}
+		cl, err := s3Client(o.Region, o.Endpoint, o.AccessKey, o.SecretKey, pem, "the portal's CA certificate", signs)
+		if err != nil {
+			return err
+		}
+		return use(ctx, &store{cl, "the operator", signs}, args[1:])
+	}
+}
+
+// s3Client gives a client of an object storage. what says where the certificates in pem are from.
+func s3Client(region, endpoint, accessKey string, secretKey sim.Secret, pem []byte, what string, signs requestSigner) (*s3.Client, error) {
+	roots, err := rootsOf(pem, what)
 	if err != nil {
 		return nil, err
-	}
-	pem, err := c.CA(ctx, env)
-	if err != nil {
-		return nil, err
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, sim.Errorf(sim.Invalid, "the portal gave no CA certificate")
 	}
 	return s3.New(s3.Options{
-		Region:       store.Region,
-		BaseEndpoint: &store.Endpoint,
+		Region:       region,
+		BaseEndpoint: &endpoint,
 		UsePathStyle: true,
-		Credentials:  credentials.NewStaticCredentialsProvider(store.AccessKey, store.SecretKey.Reveal(), ""),
-		HTTPClient: &http.Client{Transport: &http.Transport{
-			DialContext:       dialLocalhost,
-			TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-			DisableKeepAlives: true, // a command may run in a process that goes on
-		}},
+		Credentials:  credentials.NewStaticCredentialsProvider(accessKey, secretKey.Reveal(), ""),
+		HTTPClient:   &http.Client{Transport: transport(roots)},
+		HTTPSignerV4: signs,
 	}), nil
 }
 
-// s3Error says what cannot be done and, in the storage's own words, why.
-func s3Error(err error, env, format string, args ...any) error {
+// failed says what cannot be done and, in the storage's own words, why.
+func (s *store) failed(err error, format string, args ...any) error {
+	what := fmt.Sprintf(format, args...)
 	refused, ok := errors.AsType[smithy.APIError](err)
 	if !ok {
-		return fmt.Errorf(format+": %w", append(args, err)...)
+		return fmt.Errorf("%s: %w", what, err)
 	}
-	what := fmt.Sprintf(format, args...)
+	help := "see what is there with 'dpesim s3 ls'"
+	if refused.ErrorCode() == "InvalidAccessKeyId" {
+		help = "the credential was withdrawn or replaced: take the present values file of the DPE, if it is still in the portal"
+	}
 	return &sim.Error{
-		Kind: sim.Invalid, Msg: fmt.Sprintf("%s: %s (%s)", what, refused.ErrorMessage(), refused.ErrorCode()),
-		Help: fmt.Sprintf("see what is there with 'dpesim s3 ls %s [BUCKET]'", env), Err: err,
+		Kind: sim.Invalid, Msg: fmt.Sprintf("%s as %s: %s (%s)", what, s.as, refused.ErrorMessage(), refused.ErrorCode()), Help: help, Err: err,
 	}
-}
-
-// dialLocalhost resolves names under .localhost to loopback, as RFC 6761 (section 6.3) asks and Go's resolver does not.
-func dialLocalhost(ctx context.Context, network, addr string) (net.Conn, error) {
-	if host, port, err := net.SplitHostPort(addr); err == nil && strings.HasSuffix(host, ".localhost") {
-		addr = net.JoinHostPort("localhost", port)
-	}
-	return (&net.Dialer{}).DialContext(ctx, network, addr)
 }
 
 // object is one line of a listing.
@@ -89,30 +146,16 @@ type object struct {
 	Modified  time.Time `json:"modified"`
 }
 
-func newS3ListCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "ls ENVIRONMENT [BUCKET[/PREFIX]]", Short: "List buckets, or the objects of one",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 && len(args) != 2 {
-				return usage(fmt.Errorf("%s takes an environment and at most one bucket", cmd.CommandPath()))
-			}
-			return nil
-		},
-	}
+func newS3ListCommand(a *app, f *s3Flags) *cobra.Command {
+	cmd := &cobra.Command{Use: "ls ENVIRONMENT [BUCKET[/PREFIX]]", Short: "List buckets, or the objects of one", Args: f.args(0, 1)}
 	output := outputFlag(cmd)
-	cmd.RunE = a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
-		cl, err := a.s3Client(ctx, c, sim.EnvironmentID(args[0]))
-		if err != nil {
-			return err
+	cmd.RunE = f.run(a, func(ctx context.Context, s *store, args []string) error {
+		list := s.buckets
+		if len(args) == 1 {
+			bucket, prefix, _ := strings.Cut(strings.TrimPrefix(args[0], "s3://"), "/")
+			list = func(ctx context.Context) ([]object, error) { return s.objects(ctx, bucket, prefix) }
 		}
-		list := listBuckets
-		if len(args) == 2 {
-			bucket, prefix, _ := strings.Cut(strings.TrimPrefix(args[1], "s3://"), "/")
-			list = func(ctx context.Context, cl *s3.Client) ([]object, error) {
-				return listObjects(ctx, cl, args[0], bucket, prefix)
-			}
-		}
-		objects, err := list(ctx, cl)
+		objects, err := list(ctx)
 		if err != nil {
 			return err
 		}
@@ -126,10 +169,10 @@ func newS3ListCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-func listBuckets(ctx context.Context, cl *s3.Client) ([]object, error) {
-	res, err := cl.ListBuckets(ctx, &s3.ListBucketsInput{})
+func (s *store) buckets(ctx context.Context) ([]object, error) {
+	res, err := s.ListBuckets(ctx, &s3.ListBucketsInput{})
 	if err != nil {
-		return nil, fmt.Errorf("list buckets: %w", err)
+		return nil, s.failed(err, "the buckets cannot be listed")
 	}
 	out := []object{}
 	for _, b := range res.Buckets {
@@ -138,13 +181,13 @@ func listBuckets(ctx context.Context, cl *s3.Client) ([]object, error) {
 	return out, nil
 }
 
-func listObjects(ctx context.Context, cl *s3.Client, env, bucket, prefix string) ([]object, error) {
+func (s *store) objects(ctx context.Context, bucket, prefix string) ([]object, error) {
 	out := []object{}
-	pages := s3.NewListObjectsV2Paginator(cl, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
+	pages := s3.NewListObjectsV2Paginator(s, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
 	for pages.HasMorePages() {
 		res, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, s3Error(err, env, "bucket %s cannot be listed", bucket)
+			return nil, s.failed(err, "bucket %s cannot be listed", bucket)
 		}
 		for _, o := range res.Contents {
 			out = append(out, object{Bucket: bucket, Key: aws.ToString(o.Key), SizeBytes: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified)})
@@ -162,21 +205,17 @@ func bucketKey(arg string) (bucket, key string, err error) {
 	return bucket, key, nil
 }
 
-func newS3CatCommand(a *app) *cobra.Command {
+func newS3CatCommand(a *app, f *s3Flags) *cobra.Command {
 	return &cobra.Command{
-		Use: "cat ENVIRONMENT BUCKET/KEY", Short: "Print an object", Args: exactArgs(2),
-		RunE: a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
-			bucket, key, err := bucketKey(args[1])
+		Use: "cat ENVIRONMENT BUCKET/KEY", Short: "Print an object", Args: f.args(1, 1),
+		RunE: f.run(a, func(ctx context.Context, s *store, args []string) error {
+			bucket, key, err := bucketKey(args[0])
 			if err != nil {
 				return err
 			}
-			cl, err := a.s3Client(ctx, c, sim.EnvironmentID(args[0]))
+			res, err := s.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
 			if err != nil {
-				return err
-			}
-			res, err := cl.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
-			if err != nil {
-				return s3Error(err, args[0], "%s/%s cannot be read", bucket, key)
+				return s.failed(err, "%s/%s cannot be read", bucket, key)
 			}
 			_, err = io.Copy(a.Stdout, res.Body)
 			return errors.Join(err, res.Body.Close())
@@ -184,27 +223,95 @@ func newS3CatCommand(a *app) *cobra.Command {
 	}
 }
 
-func newS3PutCommand(a *app) *cobra.Command {
+func newS3PutCommand(a *app, f *s3Flags) *cobra.Command {
 	return &cobra.Command{
-		Use: "put ENVIRONMENT FILE BUCKET/KEY", Short: "Upload a file", Args: exactArgs(3),
-		RunE: a.clientRun(func(ctx context.Context, c *api.Client, args []string) error {
-			bucket, key, err := bucketKey(args[2])
+		Use: "put ENVIRONMENT FILE BUCKET/KEY", Short: "Upload a file, or the standard input (-)", Args: f.args(2, 2),
+		RunE: f.run(a, func(ctx context.Context, s *store, args []string) error {
+			bucket, key, err := bucketKey(args[1])
 			if err != nil {
 				return err
 			}
-			cl, err := a.s3Client(ctx, c, sim.EnvironmentID(args[0]))
-			if err != nil {
-				return err
+			var body io.ReadSeeker
+			if args[0] == "-" { // its length and digest must be known before it is sent
+				text, err := io.ReadAll(a.Stdin)
+				if err != nil {
+					return err
+				}
+				body = bytes.NewReader(text)
+			} else {
+				file, err := os.Open(a.path(args[0]))
+				if err != nil {
+					return err
+				}
+				defer file.Close() //nolint:errcheck // it was only read
+				body = file
 			}
-			f, err := os.Open(a.path(args[1]))
-			if err != nil {
-				return err
+			if _, err = s.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: body}); err != nil {
+				return s.failed(err, "%s/%s cannot be written", bucket, key)
 			}
-			_, err = cl.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: f})
-			if err != nil {
-				err = s3Error(err, args[0], "%s/%s cannot be written", bucket, key)
-			}
-			return errors.Join(err, f.Close())
+			return nil
 		}),
 	}
+}
+
+func newS3RemoveCommand(a *app, f *s3Flags) *cobra.Command {
+	return &cobra.Command{
+		Use: "rm ENVIRONMENT BUCKET/KEY", Short: "Remove an object; one that is not there is no error", Args: f.args(1, 1),
+		RunE: f.run(a, func(ctx context.Context, s *store, args []string) error {
+			bucket, key, err := bucketKey(args[0])
+			if err != nil {
+				return err
+			}
+			if _, err := s.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &bucket, Key: &key}); err != nil {
+				return s.failed(err, "%s/%s cannot be removed", bucket, key)
+			}
+			return nil
+		}),
+	}
+}
+
+func newS3PresignCommand(a *app, f *s3Flags) *cobra.Command {
+	var expires time.Duration
+	cmd := &cobra.Command{
+		Use: "presign ENVIRONMENT BUCKET/KEY", Short: "Print a URL by which anybody may read an object for some time", Args: f.args(1, 1),
+		Example: `  dpesim http "$(dpesim s3 presign acme sample-data/airports.csv)"`,
+	}
+	cmd.Flags().DurationVar(&expires, "expires", 15*time.Minute, "how long, by the simulator's clock")
+	cmd.RunE = f.run(a, func(ctx context.Context, s *store, args []string) error {
+		bucket, key, err := bucketKey(args[0])
+		if err != nil {
+			return err
+		}
+		if expires < time.Second || expires > maxPresigned {
+			return usage(sim.Errorf(sim.Invalid, "--expires %s: a URL is good for 1s to %s", expires, maxPresigned))
+		}
+		by := s3.NewPresignClient(s.Client, s3.WithPresignExpires(expires), func(o *s3.PresignOptions) { o.Presigner = s.signer })
+		req, err := by.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(a.Stdout, req.URL)
+		return err
+	})
+	return cmd
+}
+
+// maxPresigned is how long a presigned URL may be good for at most.
+// Source: Amazon S3 API Reference, "Authenticating Requests: Using Query Parameters" (X-Amz-Expires, 7 days).
+const maxPresigned = 7 * 24 * time.Hour
+
+// requestSigner signs as of now, which may not be the machine's time.
+type requestSigner struct {
+	*v4.Signer
+	now time.Time
+}
+
+// SignHTTP signs a request.
+func (r requestSigner) SignHTTP(ctx context.Context, c aws.Credentials, req *http.Request, payload, service, region string, _ time.Time, o ...func(*v4.SignerOptions)) error {
+	return r.Signer.SignHTTP(ctx, c, req, payload, service, region, r.now, o...)
+}
+
+// PresignHTTP signs a URL.
+func (r requestSigner) PresignHTTP(ctx context.Context, c aws.Credentials, req *http.Request, payload, service, region string, _ time.Time, o ...func(*v4.SignerOptions)) (string, http.Header, error) {
+	return r.Signer.PresignHTTP(ctx, c, req, payload, service, region, r.now, o...)
 }

@@ -88,7 +88,7 @@ func Words(dpesim verb.Verb) map[string]verb.Verb {
 }
 
 // Commands are those of dpesim that are words by themselves: "expect ..." is "dpesim expect ...".
-var Commands = []string{"expect", "match"}
+var Commands = []string{"expect", "match", "http", "grpc", "s3"}
 
 // Variables are the environment in which programs find a simulator.
 func Variables(e stack.Endpoints, endpointsFile string) map[string]string {
