@@ -46,6 +46,7 @@ type s3Flags struct{ values string }
 type store struct {
 	*s3.Client
 	as     string // whose credential it is
+	where  string // the arguments that name it
 	signer requestSigner
 }
 
@@ -84,7 +85,7 @@ func (f *s3Flags) run(a *app, use func(ctx context.Context, s *store, args []str
 			if err != nil {
 				return err
 			}
-			return use(ctx, &store{cl, "DPE " + string(v.Label), signs}, args)
+			return use(ctx, &store{cl, "DPE " + string(v.Label), "--values " + f.values, signs}, args)
 		}
 		if known != nil {
 			return known
@@ -102,7 +103,7 @@ func (f *s3Flags) run(a *app, use func(ctx context.Context, s *store, args []str
 		if err != nil {
 			return err
 		}
-		return use(ctx, &store{cl, "the operator", signs}, args[1:])
+		return use(ctx, &store{cl, "the operator", args[0], signs}, args[1:])
 	}
 }
 
@@ -129,7 +130,7 @@ func (s *store) failed(err error, format string, args ...any) error {
 	if !ok {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	help := "see what is there with 'dpesim s3 ls'"
+	help := fmt.Sprintf("see what is there with 'dpesim s3 ls %s [BUCKET]'", s.where)
 	if refused.ErrorCode() == "InvalidAccessKeyId" {
 		help = "the credential was withdrawn or replaced: take the present values file of the DPE, if it is still in the portal"
 	}
