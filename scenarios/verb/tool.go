@@ -71,8 +71,10 @@ func Dispatch(args []string) (code int, ok bool) {
 		return helmMain(args[2:]), true
 	case "kubectl":
 		return kubectlMain(args[2:]), true
+	case "crane":
+		return craneMain(args[2:]), true
 	}
-	fmt.Fprintf(os.Stderr, "dpesim has no tool %q: it has helm and kubectl\n", name)
+	fmt.Fprintf(os.Stderr, "dpesim has no tool %q: it has helm, kubectl and crane\n", name)
 	return 2, true
 }
 

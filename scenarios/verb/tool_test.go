@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,6 +15,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/dpesim/dpesim/scenarios/verb"
 )
@@ -178,6 +184,45 @@ func TestHelmReadsAPasswordFromStdin(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(home, "registry.json")); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestCraneCopiesFromOneRegistryToAnother(t *testing.T) {
+	t.Parallel()
+	var hosts [2]string
+	for i := range hosts {
+		server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+		t.Cleanup(server.Close)
+		hosts[i] = strings.TrimPrefix(server.URL, "http://")
+	}
+	reference := func(host string) name.Reference {
+		r, err := name.ParseReference(host + "/images/dpe:15.3.0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	image, err := random.Image(1024, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(reference(hosts[0]), image); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, err := call(t, verb.Crane, verb.Call{Args: []string{"copy", reference(hosts[0]).String(), reference(hosts[1]).String()}}); err != nil {
+		t.Fatalf("%v: %s", err, errs)
+	}
+	want, err := image.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := remote.Head(reference(hosts[1]))
+	if err != nil || got.Digest != want {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+	_, errs, err := call(t, verb.Crane, verb.Call{Args: []string{"copy", hosts[0] + "/nosuch:1", hosts[1] + "/nosuch:1"}})
+	if verb.ExitCode(err) != 1 || !strings.Contains(errs, "NAME_UNKNOWN") {
+		t.Errorf("got %v, %s", err, errs)
 	}
 }
 

@@ -102,7 +102,7 @@ func newRootCommand(a *app) *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.TraverseChildren = true // flags before helm and kubectl are ours, those after are theirs
+	root.TraverseChildren = true // flags before helm, kubectl and crane are ours, those after are theirs
 	root.PersistentFlags().StringVar(&a.server, "server", "", "URL of a running simulator's portal (default: $DPESIM_SERVER)")
 	root.PersistentFlags().StringVar(&a.endpointsFile, "endpoints-file", "",
 		"file that 'up' writes and the other commands read (default: $DPESIM_ENDPOINTS, else in your cache directory)")
@@ -124,7 +124,7 @@ func newRootCommand(a *app) *cobra.Command {
 	}
 	add("run", newUpCommand(a), newDemoCommand(a), newExecCommand(a), newShellCommand(a), newScenarioCommand(a))
 	add("cloud", newEnvironmentCommand(a), newDPECommand(a), newAllowlistCommand(a), newComplianceCommand(a), newManagedCommand(a), newJobCommand(a), newS3Command(a), newGRPCCommand(a), newMeCommand(a), newUserCommand(a), newTokenCommand(a), newAuditCommand(a))
-	add("cluster", newHelmCommand(a), newKubectlCommand(a), newNodeCommand(a))
+	add("cluster", newHelmCommand(a), newKubectlCommand(a), newCraneCommand(a), newNodeCommand(a))
 	add("sim", newClockCommand(a), newFaultCommand(a))
 	add("look", newWaitCommand(a), newEndpointsCommand(a), newTimelineCommand(a), newWhyCommand(a), newResidueCommand(a), newExpectCommand(a), newMatchCommand(a), newHTTPCommand(a), newVersionCommand(a))
 	return root

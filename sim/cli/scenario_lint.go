@@ -100,7 +100,7 @@ func checkSelf(args []string) string {
 	if err != nil {
 		return err.Error()
 	}
-	if cmd.DisableFlagParsing { // the arguments of helm and kubectl are theirs
+	if cmd.DisableFlagParsing { // the arguments of helm, kubectl and crane are theirs
 		return ""
 	}
 	if err := cmd.ParseFlags(rest); err != nil {

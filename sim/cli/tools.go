@@ -17,6 +17,10 @@ func newKubectlCommand(a *app) *cobra.Command {
 	return newToolCommand(a, "kubectl", "The real kubectl, on the simulator's cluster", verb.Kubectl)
 }
 
+func newCraneCommand(a *app) *cobra.Command {
+	return newToolCommand(a, "crane", "The real crane: copies images to a registry of your own, and serves one", verb.Crane)
+}
+
 // newToolCommand makes the command of a linked-in tool. All arguments are the tool's own, --help included.
 func newToolCommand(a *app, name, short string, tool verb.Verb) *cobra.Command {
 	return &cobra.Command{

@@ -77,7 +77,7 @@ func Play(ctx context.Context, s *stack.Stack, sc *engine.Scenario, o Options) e
 
 // Words are what a scenario's shell knows beside its own: the tools that are linked in, and commands of dpesim.
 func Words(dpesim verb.Verb) map[string]verb.Verb {
-	words := map[string]verb.Verb{"dpesim": dpesim, "helm": verb.Helm, "kubectl": verb.Kubectl, "jq": verb.JQ}
+	words := map[string]verb.Verb{"dpesim": dpesim, "helm": verb.Helm, "kubectl": verb.Kubectl, "crane": verb.Crane, "jq": verb.JQ}
 	for _, name := range Commands {
 		words[name] = func(ctx context.Context, c verb.Call) error {
 			c.Args = append([]string{name}, c.Args...)
