@@ -3,6 +3,7 @@ package suite
 import (
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"strings"
 	"time"
@@ -11,20 +12,24 @@ import (
 )
 
 // GitHub tells GitHub Actions of results: an annotation for each failure, at its line, as a workflow command on Log; and a
-// table for the job's summary page (GITHUB_STEP_SUMMARY), by [GitHub.WriteSummary].
+// table, and what is known of each failure, for the job's summary page (GITHUB_STEP_SUMMARY), by [GitHub.WriteSummary].
 type GitHub struct {
-	Log  io.Writer
-	rows []string
+	Log      io.Writer
+	rows     []string
+	failures []string
 }
 
 // Report is the GitHub's [Report].
 func (g *GitHub) Report(c Case) engine.Reporter { return &githubCase{g: g, c: c} }
 
-// WriteSummary writes the table, as Markdown.
+// WriteSummary writes the table and the failures, as Markdown.
 func (g *GitHub) WriteSummary(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "### Scenarios\n\n| | scenario | steps | time | |\n|---|---|---|---|---|\n%s\n", strings.Join(g.rows, ""))
+	_, err := fmt.Fprintf(w, "### Scenarios\n\n| | scenario | steps | time | |\n|---|---|---|---|---|\n%s\n%s", strings.Join(g.rows, ""), strings.Join(g.failures, ""))
 	return err
 }
+
+// maxSummaryLines is how many lines of what is known of a failure are in the summary, which GitHub bounds.
+const maxSummaryLines = 120
 
 type githubCase struct {
 	g *GitHub
@@ -47,6 +52,9 @@ func (c *githubCase) StepFinished(e engine.StepFinished) {
 		line, message = step.Line, step.Err.Error()
 	}
 	text := message + "\n" + e.Detail()
+	_, last := lastLines(text, maxSummaryLines)
+	c.g.failures = append(c.g.failures, fmt.Sprintf("<details><summary>%s, line %d: %s</summary><pre>\n%s</pre></details>\n\n",
+		html.EscapeString(title(c.c)), line, html.EscapeString(e.Name), html.EscapeString(last)))
 	fmt.Fprintf(c.g.Log, "::error file=%s,line=%d,title=%s::%s\n", property(e.File), line, property(title(c.c)+": "+e.Name), commandData(strings.TrimRight(text, "\n")))
 }
 

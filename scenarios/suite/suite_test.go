@@ -289,7 +289,7 @@ func TestGitHub(t *testing.T) {
 	if log.String() != want {
 		t.Errorf("got %q\nwant %q", log.String(), want)
 	}
-	for _, row := range []string{"| ✅ | dir/good.md (round 2) | 1 of 1 |", "| ❌ | bad.md | 1 of 3 |", `false \| true |`, "| ❌ | broken.md | 0 of 1 | 0s | no port is free |"} {
+	for _, row := range []string{"| ✅ | dir/good.md (round 2) | 1 of 1 |", "| ❌ | bad.md | 1 of 3 |", `false \| true |`, "<summary>bad.md, line 11: Step 2</summary><pre>\nexit status 1: false | true\n", "| ❌ | broken.md | 0 of 1 | 0s | no port is free |"} {
 		if !strings.Contains(summary.String(), row) {
 			t.Errorf("no %q in\n%s", row, summary.String())
 		}
