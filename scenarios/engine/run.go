@@ -201,6 +201,7 @@ func (r *run) diagnose(ctx context.Context, failed StepFinished) (d Diagnosis) {
 		return d
 	}
 	r.diagnosed = true
+	defer r.o.Pace.Hold()() // what is looked at shall not go on
 	ctx, cancel := r.o.Wall.WithTimeout(context.WithoutCancel(ctx), DiagnoseTimeout)
 	defer cancel()
 	d = r.o.Diagnose(ctx, failed)

@@ -401,6 +401,31 @@ func TestWithAVirtualClockWaitsTakeNoTime(t *testing.T) { // not parallel: nothi
 	}
 }
 
+// What is diagnosed is what the failure left: no time is passed over while somebody looks.
+func TestAVirtualClockWaitsForTheDiagnosis(t *testing.T) { // not parallel: nothing else must run in the process
+	c := clock.New()
+	due := make(chan struct{})
+	c.AfterFunc(time.Hour, func() { close(due) })
+	s, err := engine.Parse("test.md", md("---", "title: T", "clock: virtual", "---", "## Step", "~~~sh check", "false", "~~~"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = engine.Run(t.Context(), s, engine.Options{
+		Dir: t.TempDir(), Clock: c,
+		Diagnose: func(ctx context.Context, _ engine.StepFinished) engine.Diagnosis {
+			short, cancel := clock.New().WithTimeout(ctx, 200*time.Millisecond) // by the machine
+			defer cancel()
+			select {
+			case <-due:
+				t.Error("an hour has passed meanwhile")
+			case <-short.Done():
+			}
+			return engine.Diagnosis{}
+		},
+	})
+	stepError(t, err, 7)
+}
+
 func TestEventuallyFailsWithTheLastOutputWhenItsProductTimeIsOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
