@@ -38,7 +38,7 @@ func (p *Portal) write(ctx context.Context, e store.Environment, d store.DPE, nu
 	b, err := chart.Values{
 		Release: in.Release, Environment: e.ID, Label: d.Label, Tier: e.Tier, Sizing: in.Sizing, Replicas: in.Replicas, Drivers: in.Drivers, Revision: number,
 		DPMURL: at.DPM, ObjectStorageURL: at.ObjectStorage, AccessKey: d.AccessKey, SecretKey: d.SecretKey,
-		Registry: at.Registry, RegistryUser: d.RegistryUser, RegistryToken: d.RegistryToken, Key: d.Key, CA: []byte(at.CA),
+		Registry: at.Registry, RegistryUser: d.RegistryUser, RegistryToken: d.RegistryToken, Key: d.Key, CA: []byte(at.CA), Address: at.Address,
 		Licence: chart.Licence{Organisation: o.Name, Environment: e.Name, Replicas: e.Contract.Replicas, Expires: o.Licence.Expires},
 	}.YAML()
 	if err != nil {

@@ -391,6 +391,7 @@ func TestValuesSurviveYAML(t *testing.T) {
 		v.Sizing.CPULimit = rapid.SampledFrom([]string{"", "3", "2500m"}).Draw(rt, "CPU limit")
 		v.Sizing.Disk = rapid.SampledFrom([]string{"", "1Ti"}).Draw(rt, "disk")
 		v.Replicas = rapid.IntRange(1, 50).Draw(rt, "replicas")
+		v.Address = rapid.SampledFrom([]string{"", "172.18.0.1"}).Draw(rt, "address")
 		v.Drivers = rapid.SliceOfDistinct(rapid.SampledFrom(sim.Drivers()), rapid.ID).Draw(rt, "drivers")
 		v.Revision = rapid.Int64Range(1, 1<<50).Draw(rt, "revision")
 		v.Licence.Organisation = "A" + printable.Draw(rt, "organisation") + "Z"

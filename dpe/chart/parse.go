@@ -48,7 +48,11 @@ type document struct {
 	Authentication struct {
 		JWTKey string `json:"jwtKey"`
 	} `json:"authentication"`
-	CA      string `json:"ca"`
+	CA          string `json:"ca"`
+	HostAliases []struct {
+		IP        string   `json:"ip"`
+		Hostnames []string `json:"hostnames"`
+	} `json:"hostAliases"`
 	Licence struct {
 		Organisation string    `json:"organisation"`
 		Environment  string    `json:"environment"`
@@ -93,6 +97,11 @@ func ParseValues(text []byte) (Values, error) {
 	}
 	if v.Tier, v.Sizing, err = d.sizing(); err != nil {
 		return Values{}, err
+	}
+	if a := d.HostAliases; len(a) == 1 && slices.Equal(a[0].Hostnames, []string{host(v.DPMURL), host(v.ObjectStorageURL)}) {
+		v.Address = a[0].IP
+	} else if len(a) > 0 {
+		return Values{}, notGenerated("the portal would not write these hostAliases")
 	}
 	if err := v.complete(); err != nil {
 		return Values{}, notGenerated("something in it is missing or malformed")

@@ -5,6 +5,7 @@ import (
 	_ "embed" // for the template of values.yaml
 	"encoding/pem"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -75,6 +76,7 @@ type Values struct {
 	RegistryToken    sim.Secret
 	Key              sim.Secret // base64 of the JWK pair, RFC 7517
 	CA               []byte     // PEM; empty: the system's roots only
+	Address          string     // IP address of the hosts of DPMURL and ObjectStorageURL, where no DNS tells it; empty: DNS does
 	Licence          Licence
 }
 
@@ -119,6 +121,7 @@ func (v Values) YAML() ([]byte, error) {
 	}
 	t, err := template.New("values.yaml").Funcs(template.FuncMap{
 		"quote":   quote,
+		"host":    host,
 		"stamp":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"indent":  func(b []byte) string { return "  " + strings.ReplaceAll(strings.TrimSpace(string(b)), "\n", "\n  ") },
 		"atLeast": func(r sim.Release) bool { return v.Release.Compare(r) >= 0 },
@@ -173,6 +176,7 @@ func (v Values) check() error {
 		{v.Release.Compare(regionSince) >= 0 || v.Region == DefaultRegion, "the region, which is a value since " + string(regionSince) + ","},
 		{v.Release.Compare(bucketSince) >= 0 || v.Bucket == DefaultBucket, "the bucket, which is a value since " + string(bucketSince) + ","},
 		{len(v.CA) == 0 || isPEM(v.CA), "the CA certificate"},
+		{v.Address == "" || isAddress(v.Address), "the address of the endpoints"},
 		{isLine(v.Licence.Organisation) && isLine(v.Licence.Environment) && v.Licence.Replicas >= 1 && !v.Licence.Expires.IsZero(), "the licence"},
 	} {
 		if !c.ok {
@@ -198,9 +202,23 @@ func areQuantities(s sim.Sizing) bool {
 	return true
 }
 
+// host gives the host of a URL that is one.
+func host(s string) string {
+	u, err := url.Parse(s)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
 func isHTTPS(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && u.Scheme == "https" && u.Host != ""
+}
+
+func isAddress(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil
 }
 
 func isPEM(b []byte) bool {

@@ -117,6 +117,8 @@ type Endpoints struct {
 	ObjectStorage string `json:"object_storage"` // URL, https://minio-<ONE instance hostname>[:port]
 	Registry      string `json:"registry"`       // host[:port] of the artifacts registry, as it stands in OCI references
 	CA            string `json:"ca"`             // PEM of the certificate authority that signs all of them
+	// Address is where the hosts of DPM and ObjectStorage are as the cluster's pods see it, where no DNS tells them; empty: DNS does.
+	Address string `json:"address,omitempty"`
 }
 
 // Upgrade is the body of POST /environments/{env}/upgrade.

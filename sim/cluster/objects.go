@@ -9,10 +9,12 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
 	"github.com/dpesim/dpesim/sim/cluster/internal/api"
@@ -22,16 +24,20 @@ import (
 // metadata, without annotations, where kubectl keeps what it applied. The key is the resource, "pods" or "deployments.apps", the
 // value a list in YAML. What could not be read is missing; the error says what.
 func (c *Cluster) Objects(ctx context.Context) (map[string][]byte, error) {
-	viewer := protobuf(c.api.RESTConfig(api.Viewer))
+	return objects(ctx, c.api.RESTConfig(api.Viewer), c.api.RESTConfig(api.Operator))
+}
+
+// objects gives what viewer may see, and of what it may not see, and of Secrets, what operator sees of the metadata.
+func objects(ctx context.Context, viewer, operator *rest.Config) (map[string][]byte, error) {
 	asked, err := discovery.NewDiscoveryClientForConfig(viewer)
 	if err != nil {
 		return nil, fmt.Errorf("read the cluster's objects: %w", err)
 	}
-	seen, err := dynamic.NewForConfig(c.api.RESTConfig(api.Viewer))
+	seen, err := dynamic.NewForConfig(viewer)
 	if err != nil {
 		return nil, fmt.Errorf("read the cluster's objects: %w", err)
 	}
-	names, err := metadata.NewForConfig(protobuf(c.api.RESTConfig(api.Operator)))
+	names, err := metadata.NewForConfig(operator)
 	if err != nil {
 		return nil, fmt.Errorf("read the cluster's objects: %w", err)
 	}
@@ -67,7 +73,11 @@ func (c *Cluster) Objects(ctx context.Context) (map[string][]byte, error) {
 
 // listed gives the objects of a resource in YAML; nil if there are none.
 func listed(ctx context.Context, seen dynamic.Interface, names metadata.Interface, r schema.GroupVersionResource) ([]byte, error) {
-	all, err := seen.Resource(r).List(ctx, metav1.ListOptions{})
+	var all *unstructured.UnstructuredList
+	err := error(apierrors.NewForbidden(r.GroupResource(), "", nil))
+	if r.Resource != "secrets" {
+		all, err = seen.Resource(r).List(ctx, metav1.ListOptions{})
+	}
 	if apierrors.IsForbidden(err) {
 		hidden, err := names.Resource(r).List(ctx, metav1.ListOptions{})
 		if err != nil || len(hidden.Items) == 0 {

@@ -36,6 +36,7 @@ const (
 type Options struct {
 	Addr         string        // host:port; port 0 takes a free one
 	Flag         string        // the flag that sets Addr ("--tls"), for error messages
+	Entrance     Entrance      // another way in; zero: none
 	Clock        *clock.Clock  // needed
 	Bus          *event.Bus    // nil: silent
 	Faults       *fault.Set    // nil: none
@@ -44,10 +45,18 @@ type Options struct {
 	Backlog      int           // connections of one route that may wait for Accept; 0: 1024
 }
 
+// Entrance is an address at which the edge listens beside its own, at the same port: that of a cluster's network on this machine.
+// All who come in there have one source address, as behind a NAT gateway.
+type Entrance struct {
+	Addr   netip.Addr
+	Source netip.Addr // as allowlists and engines' lists have it
+}
+
 // Edge is the TLS port. It is safe for concurrent use. Make one with [Open].
 type Edge struct {
 	opt      Options
 	public   *net.TCPListener
+	entrance *net.TCPListener // nil: none
 	internal *net.TCPListener // takes connections of this process's [Egress] only
 	refusals *refusals
 
@@ -88,8 +97,15 @@ func Open(ctx context.Context, opt Options) (*Edge, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the edge's internal listener: %w", err), public.Close())
 	}
+	var entrance *net.TCPListener
+	if opt.Entrance.Addr.IsValid() {
+		port := public.Addr().(*net.TCPAddr).AddrPort().Port()
+		if entrance, err = listenTCP(ctx, netip.AddrPortFrom(opt.Entrance.Addr, port).String(), opt.Flag); err != nil {
+			return nil, errors.Join(fmt.Errorf("open the edge for the cluster: %w", err), public.Close(), internal.Close())
+		}
+	}
 	e := &Edge{
-		opt: opt, public: public, internal: internal, refusals: newRefusals(opt.Clock, opt.Bus),
+		entrance: entrance, opt: opt, public: public, internal: internal, refusals: newRefusals(opt.Clock, opt.Bus),
 		routes: map[string]*route{}, allow: map[sim.EnvironmentID][]netip.Prefix{},
 		pending: map[*net.TCPConn]struct{}{}, conns: map[*conn]struct{}{}, ours: map[netip.AddrPort]struct{}{},
 	}
@@ -106,10 +122,15 @@ func (e *Edge) Port() int { return e.public.Addr().(*net.TCPAddr).Port }
 // Serve takes connections until ctx is done or the edge is closed, and then returns nil. It ends with the edge closed.
 func (e *Edge) Serve(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { _ = e.Close() })()
-	failed := make(chan error, 1)
-	go func() { failed <- e.accept(e.internal, true) }()
-	err := e.accept(e.public, false)
-	return errors.Join(err, e.Close(), <-failed)
+	var ways sync.WaitGroup
+	var failed, outside error
+	ways.Go(func() { failed = e.accept(e.internal, true) })
+	if e.entrance != nil {
+		ways.Go(func() { outside = e.accept(e.entrance, false) })
+	}
+	err := errors.Join(e.accept(e.public, false), e.Close())
+	ways.Wait()
+	return errors.Join(err, failed, outside)
 }
 
 // Close ends every route, cuts every connection and frees the port. It is idempotent and right if Serve never ran.
@@ -134,6 +155,9 @@ func (e *Edge) Close() error {
 	}
 	e.mu.Unlock()
 	err := errors.Join(e.public.Close(), e.internal.Close())
+	if e.entrance != nil {
+		err = errors.Join(err, e.entrance.Close())
+	}
 	for _, c := range open {
 		_ = c.Close() // a connection that its peer has reset already says so; nothing is lost
 	}
@@ -204,6 +228,9 @@ func (e *Edge) handle(raw *net.TCPConn, internal bool) {
 	timer := e.opt.Clock.AfterFunc(e.opt.HelloTimeout, func() { _ = raw.SetDeadline(longAgo) })
 	defer timer.Stop()
 	c := &conn{TCPConn: raw, edge: e, local: raw.LocalAddr(), remote: raw.RemoteAddr().(*net.TCPAddr), rest: raw}
+	if e.entrance != nil && sourceOf(c.local.(*net.TCPAddr)) == e.opt.Entrance.Addr {
+		c.remote = net.TCPAddrFromAddrPort(netip.AddrPortFrom(e.opt.Entrance.Source, uint16(c.remote.Port)))
+	}
 	if internal && !e.readSource(c) {
 		e.refusals.tell(e.ctx, refusal{reason: Spoofed, source: addrOf(raw)})
 		reset(raw)

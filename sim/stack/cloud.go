@@ -22,6 +22,9 @@ var _ portal.Cloud = cloud{}
 // Endpoints tells where an environment's services are reached.
 func (c cloud) Endpoints(id sim.EnvironmentID) api.Endpoints {
 	e := api.Endpoints{Registry: "localhost:" + c.edgePort(), CA: string(c.ca.PEM())}
+	if t := c.config.Target; t != nil {
+		e.Address = t.Gateway.String()
+	}
 	if _, err := c.clouds.get(id); err == nil {
 		e.DPM, e.ObjectStorage = c.urlOf(serviceDPM, id), c.urlOf(serviceStorage, id)
 	}

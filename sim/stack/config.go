@@ -26,6 +26,7 @@ type Config struct {
 
 	ImageBinaries []string // dpesim programs for Linux that the engine's image is made of, beside the running one
 
+	Target  *Target        // a cluster beside this process; nil: the one in it
 	Nodes   []cluster.Node // of the in-process cluster; nil: its default
 	NodeCAs []string       // PEM files of authorities that the nodes trust when they pull, beside the cloud's and the system's
 	Source  netip.Addr     // public address of the customer's egress, as the cloud sees it

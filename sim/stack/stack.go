@@ -51,7 +51,7 @@ type Stack struct {
 	registry *registry.Registry
 	images   *image.Builder
 	clouds   *environments
-	cluster  *cluster.Cluster
+	cluster  customer
 	portal   *portal.Portal
 	token    sim.Secret // of who runs the simulator, for the portal
 	httpPort string
@@ -123,7 +123,7 @@ func (s *Stack) openCA(context.Context) error {
 func (s *Stack) openEdge(ctx context.Context) (err error) {
 	s.edge, err = bind(s.config.TLSAddr, s.last.TLS, func(addr string) (*edge.Edge, error) {
 		return edge.Open(ctx, edge.Options{
-			Addr: addr, Flag: "--tls", Clock: s.config.Clock, Bus: s.bus, Faults: s.faults, Log: s.log(sim.PartEdge),
+			Addr: addr, Entrance: s.entrance(), Flag: "--tls", Clock: s.config.Clock, Bus: s.bus, Faults: s.faults, Log: s.log(sim.PartEdge),
 		})
 	})
 	if err != nil {
@@ -151,27 +151,36 @@ func (s *Stack) openEnvironments(context.Context) error {
 	return s.group.Add(life.Service{Name: "environments", Serve: s.clouds.group.Serve, Close: s.clouds.group.Close})
 }
 
-func (s *Stack) openCluster(ctx context.Context) error {
+func (s *Stack) openCluster(ctx context.Context) (err error) {
+	if s.config.Target != nil {
+		s.cluster, err = s.openTarget(ctx)
+	} else {
+		s.cluster, err = s.openOwnCluster(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return s.group.Add(life.Service{Name: "cluster", Serve: s.cluster.Serve, Close: s.cluster.Close})
+}
+
+// openOwnCluster opens the cluster in this process.
+func (s *Stack) openOwnCluster(ctx context.Context) (customer, error) {
 	dir := ""
 	if !s.dir.temporary {
 		d, err := s.dir.dir("cluster")
 		if err != nil {
-			return err
+			return nil, err
 		}
 		dir = d
 	}
 	trust, err := s.nodeTrust()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.cluster, err = cluster.Open(ctx, cluster.Options{
+	return cluster.Open(ctx, cluster.Options{
 		Addr: s.config.ClusterAddr, Dir: dir, Nodes: s.config.Nodes, Runtime: engines{s}, Dial: s.egress.DialContext, Trust: trust,
 		Clock: s.config.Clock, Bus: s.bus, Draw: s.draw, Faults: s.faults, Conceal: s.secrets, Log: s.log(sim.PartCluster),
 	})
-	if err != nil {
-		return err
-	}
-	return s.group.Add(life.Service{Name: "cluster", Serve: s.cluster.Serve, Close: s.cluster.Close})
 }
 
 // nodeTrust is what the nodes trust when they pull: the cloud's CA, and those of the organisation's own registries. It
