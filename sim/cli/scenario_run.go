@@ -39,7 +39,6 @@ type scenarioRun struct {
 	shard   string
 	shuffle string
 	options suite.Options
-	cluster string
 	junit   string
 	html    string
 	update  bool
@@ -103,7 +102,6 @@ func (r *scenarioRun) add(cmd *cobra.Command) *format {
 	fl.IntVar(&r.options.Parallel, "parallel", runtime.NumCPU(), "run so many at a time")
 	fl.BoolVar(&r.options.FailFast, "fail-fast", false, "begin no other after one has failed")
 	fl.DurationVar(&r.options.Timeout, "timeout", 10*time.Minute, "end a scenario after so long; 0: never")
-	fl.StringVar(&r.cluster, "cluster", rehearse.InProcess, "cluster to run on")
 	fl.StringVar(&r.junit, "junit", "", "write results to this file, as JUnit's XML")
 	fl.StringVar(&r.html, "html", "", "write results to this file, as one page for a browser")
 	fl.StringVar(&r.bundle, "bundle", defaultBundles, "directory, or FILE.zip, for what helps to understand a failure; \"\": none")
@@ -113,7 +111,7 @@ func (r *scenarioRun) add(cmd *cobra.Command) *format {
 }
 
 // runScenarios is what run and test do.
-func (a *app) runScenarios(cmd *cobra.Command, r *scenarioRun, names []string, output format) error {
+func (a *app) runScenarios(cmd *cobra.Command, r *scenarioRun, names []string, output format) (err error) {
 	r.stack.anyPorts(cmd)
 	cases, err := a.cases(r, names)
 	if err != nil {
@@ -126,9 +124,23 @@ func (a *app) runScenarios(cmd *cobra.Command, r *scenarioRun, names []string, o
 		return err
 	}
 	r.options.Reports = append(r.options.Reports, func(suite.Case) engine.Reporter { return report })
+	shared, err := r.stack.target.open(cmd.Context(), a)
+	if err != nil {
+		return err
+	}
+	if shared != nil { // one cluster for all, one after the other
+		defer func() { err = errors.Join(err, shared.Close()) }()
+		r.options.Parallel = 1
+	}
 	var runs sameness
 	play := func(ctx context.Context, c suite.Case, report engine.Reporter) error {
 		own := r.stack.clone()
+		if shared != nil {
+			if err := shared.Clean(ctx); err != nil {
+				return err
+			}
+			own.config.Target = targetOf(shared)
+		}
 		rehearse.Configure(&own.config, c.Scenario)
 		if cmd.Flags().Changed("seed") {
 			own.config.Seed = r.stack.config.Seed
@@ -159,12 +171,13 @@ func (a *app) cases(r *scenarioRun, names []string) (cases []suite.Case, err err
 	if r.all {
 		names = append(names, scenarios.Names()...)
 	}
+	target := &r.stack.target
+	if err := target.check(); err != nil {
+		return nil, err
+	}
 	switch {
 	case len(names) == 0:
 		return nil, usage(errors.New("no scenario to run: name one, a file, or --all"))
-	case r.cluster != rehearse.InProcess:
-		return nil, &exitError{code: exitTarget, err: sim.Errorf(sim.Unavailable, "there is no cluster %q", r.cluster).
-			WithHelp("the one cluster that scenarios run on so far is %q, in this process", rehearse.InProcess)}
 	case r.update && (r.all || r.plan.Repeat > 1):
 		return nil, usage(errors.New("--update is for files of your own, each once: name them, without --all and --repeat"))
 	case r.plan.Repeat < 1:
@@ -187,9 +200,9 @@ func (a *app) cases(r *scenarioRun, names []string) (cases []suite.Case, err err
 		if _, err := os.Stat(a.path(n)); err != nil && r.update {
 			return nil, usage(sim.Errorf(sim.Invalid, "--update cannot write into %s, which is built in", n).WithHelp("begin a file of your own: 'dpesim scenario show %s > mine.md'", n))
 		}
-		if !rehearse.Suits(s, r.cluster) {
+		if !rehearse.Suits(s, target.cluster) {
 			return nil, &exitError{code: exitTarget, err: sim.Errorf(sim.Unavailable, "%s is written for clusters of another kind: %s", s.File, strings.Join(s.Clusters, ", ")).
-				WithHelp("leave it out; scenarios run on %q so far", rehearse.InProcess)}
+				WithHelp("leave it out, or run it there: --cluster %s", s.Clusters[0])}
 		}
 		list = append(list, s)
 	}
@@ -397,6 +410,18 @@ type rehearsal struct {
 
 // rehearse plays sc in a fresh simulator.
 func (a *app) rehearse(ctx context.Context, flags *stackFlags, sc *engine.Scenario, how rehearsal) error {
+	return a.onTarget(ctx, flags, func() error { return a.rehearseOn(ctx, flags, sc, how) })
+}
+
+func (a *app) rehearseOn(ctx context.Context, flags *stackFlags, sc *engine.Scenario, how rehearsal) error {
+	if flags.config.Target != nil && sc.Virtual {
+		if !sc.Start.IsZero() {
+			return &exitError{code: exitTarget, err: sim.Errorf(sim.Unavailable, "%s begins at %s, and a real cluster has this machine's time", sc.File, sc.Start.Format(time.RFC3339)).
+				WithHelp("run it on the cluster in the process: --cluster %s", rehearse.InProcess)}
+		}
+		live := *sc
+		live.Virtual, sc = false, &live
+	}
 	s, err := flags.open(ctx, a)
 	if err != nil {
 		return err

@@ -26,6 +26,7 @@ import (
 // stackFlags are the flags of every command that stands up a simulator.
 type stackFlags struct {
 	config stack.Config
+	target targetFlags
 	log    string
 	keep   *diagnosis.Log // is told what is logged, from info on; nil: nothing is
 }
@@ -41,6 +42,7 @@ func (f *stackFlags) add(cmd *cobra.Command) {
 	fl.StringArrayVar(&f.config.ImageBinaries, "image-binary", nil, "dpesim program for Linux to make the engine's image of, beside the running one; may be repeated, one for each architecture")
 	fl.Var(&nodesFlag{&f.config.Nodes}, "nodes", "nodes of the cluster: a number, or number x CPU, memory, disk as 2x4cpu,16Gi,500Gi; join different ones by + (default 3)")
 	fl.StringArrayVar(&f.config.NodeCAs, "node-ca", nil, "file with certificates (PEM) that the nodes trust when they pull images, as of a registry of your own; may be repeated")
+	f.target.add(fl)
 	fl.StringVar(&f.log, "log", "warn", "log level on stderr: debug, info, warn or error")
 }
 
@@ -137,21 +139,38 @@ func newUpCommand(a *app) *cobra.Command {
 		Short: "Stand up a simulator and keep it up until Ctrl-C",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := flags.open(cmd.Context(), a)
-			if err != nil {
-				return err
-			}
-			return a.serve(cmd.Context(), s, func(ctx context.Context) error {
-				if err := banner(a.Stdout, s.Endpoints()); err != nil {
+			return a.onTarget(cmd.Context(), &flags, func() error {
+				s, err := flags.open(cmd.Context(), a)
+				if err != nil {
 					return err
 				}
-				<-ctx.Done()
-				return nil
+				return a.serve(cmd.Context(), s, func(ctx context.Context) error {
+					if err := banner(a.Stdout, s.Endpoints()); err != nil {
+						return err
+					}
+					<-ctx.Done()
+					return nil
+				})
 			})
 		},
 	}
 	flags.add(cmd)
 	return cmd
+}
+
+// onTarget makes the cluster that the flags name, unless they have one already, calls run, and removes it.
+func (a *app) onTarget(ctx context.Context, flags *stackFlags, run func() error) (err error) {
+	if flags.config.Target == nil {
+		c, openErr := flags.target.open(ctx, a)
+		if openErr != nil {
+			return openErr
+		}
+		if c != nil {
+			defer func() { err = errors.Join(err, c.Close()) }()
+			flags.config.Target = targetOf(c)
+		}
+	}
+	return run()
 }
 
 // serve runs s, calls run once everything is up and the endpoints file is there, and stops and cleans up when run

@@ -17,6 +17,9 @@ import (
 // InProcess is the cluster target that every simulator has, by the name that scenarios give it.
 const InProcess = "inprocess"
 
+// Kind is the cluster target that is a real cluster in containers on this machine.
+const Kind = "kind"
+
 // Suits tells whether sc is written for the cluster target.
 func Suits(sc *engine.Scenario, target string) bool {
 	return len(sc.Clusters) == 0 || slices.Contains(sc.Clusters, target)

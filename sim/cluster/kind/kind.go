@@ -33,7 +33,7 @@ type Options struct {
 	Name      string            // empty: [DefaultName]
 	NodeImage string            // empty: kind's own for this version of it
 	Keep      bool              // leave the cluster at the end, and use it again if it is there
-	Dir       string            // for files of ours that live as long as the cluster is used
+	Dir       string            // for files of ours while the cluster is used; Close removes it
 	Progress  func(what string) // is told each phase, from one goroutine at a time; nil: nobody
 }
 
@@ -244,6 +244,7 @@ func (c *Cluster) connect() error {
 	if c.config, err = clientcmd.RESTConfigFromKubeConfig(c.kubeconfig); err != nil {
 		return fmt.Errorf("read the kubeconfig of the kind cluster %s: %w", c.opts.Name, err)
 	}
+	c.config.WarningHandler = rest.NoWarnings{} // of old kinds, which all are looked at
 	return nil
 }
 
@@ -259,9 +260,9 @@ func (c *Cluster) Gateway() netip.Addr { return c.gateway }
 // Close removes the cluster, or leaves it for the next run if it is to be kept.
 func (c *Cluster) Close() error {
 	if c.opts.Keep && len(c.nodes) > 0 {
-		return c.own(0)
+		return errors.Join(c.own(0), os.RemoveAll(c.opts.Dir))
 	}
-	if err := c.provider.Delete(c.opts.Name, c.scratch()); err != nil {
+	if err := errors.Join(c.provider.Delete(c.opts.Name, c.scratch()), os.RemoveAll(c.opts.Dir)); err != nil {
 		return &sim.Error{Kind: sim.Unavailable, Msg: fmt.Sprintf("the kind cluster %s was not removed: %v", c.opts.Name, err), Err: err,
 			Help: "remove it: kind delete cluster --name " + c.opts.Name}
 	}

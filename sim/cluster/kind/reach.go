@@ -2,10 +2,15 @@ package kind
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
+	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/kind/pkg/cluster/nodeutils"
 
 	"github.com/dpesim/dpesim/sim/stack"
@@ -29,5 +34,31 @@ func (c *Cluster) Connect(ctx context.Context, r stack.Reach) error {
 			return fmt.Errorf("let the node %s find the registry: %w", n, err)
 		}
 	}
-	return ctx.Err()
+	client, err := kubernetes.NewForConfig(c.config)
+	if err != nil {
+		return fmt.Errorf("open a client: %w", err)
+	}
+	return errors.Join(c.openVolumes(ctx, client), c.fit(ctx, client))
+}
+
+// openVolumes lets pods that do not run as root write to their volumes where the default storage class is Kubernetes' own host-path
+// provisioner: its directories are root's, and no fsGroup is applied to them. What kind brings itself opens its directories in
+// the same way.
+func (c *Cluster) openVolumes(ctx context.Context, client kubernetes.Interface) error {
+	classes, err := client.StorageV1().StorageClasses().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("list storage classes: %w", err)
+	}
+	hostPath := func(s storagev1.StorageClass) bool { return s.Provisioner == "kubernetes.io/host-path" }
+	if !slices.ContainsFunc(classes.Items, hostPath) {
+		return nil
+	}
+	const script = `[ -e /run/dpesim-volumes ] && exit; touch /run/dpesim-volumes
+while :; do chmod 0777 /tmp/hostpath_pv/* 2>/dev/null; sleep 0.2; done </dev/null >/dev/null 2>&1 &`
+	for _, n := range c.nodes {
+		if err := n.Command("sh", "-c", script).Run(); err != nil {
+			return fmt.Errorf("open the volumes of %s: %w", n, err)
+		}
+	}
+	return nil
 }
