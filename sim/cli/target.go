@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/dpesim/dpesim/sim"
-	"github.com/dpesim/dpesim/sim/cluster/kind"
+	"github.com/dpesim/dpesim/sim/kind"
 	"github.com/dpesim/dpesim/sim/rehearse"
 	"github.com/dpesim/dpesim/sim/stack"
 )

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,6 +51,7 @@ type Options struct {
 type Entrance struct {
 	Addr   netip.Addr
 	Source netip.Addr // as allowlists and engines' lists have it
+	Closed []string   // hosts that are not reached there, as if they had no route
 }
 
 // Edge is the TLS port. It is safe for concurrent use. Make one with [Open].
@@ -228,7 +230,8 @@ func (e *Edge) handle(raw *net.TCPConn, internal bool) {
 	timer := e.opt.Clock.AfterFunc(e.opt.HelloTimeout, func() { _ = raw.SetDeadline(longAgo) })
 	defer timer.Stop()
 	c := &conn{TCPConn: raw, edge: e, local: raw.LocalAddr(), remote: raw.RemoteAddr().(*net.TCPAddr), rest: raw}
-	if e.entrance != nil && sourceOf(c.local.(*net.TCPAddr)) == e.opt.Entrance.Addr {
+	entered := e.entrance != nil && sourceOf(c.local.(*net.TCPAddr)) == e.opt.Entrance.Addr
+	if entered {
 		c.remote = net.TCPAddrFromAddrPort(netip.AddrPortFrom(e.opt.Entrance.Source, uint16(c.remote.Port)))
 	}
 	if internal && !e.readSource(c) {
@@ -240,7 +243,7 @@ func (e *Edge) handle(raw *net.TCPConn, internal bool) {
 	r := refusal{reason: why, source: c.source(), name: name}
 	if why == "" {
 		rt := e.route(name)
-		if rt == nil {
+		if rt == nil || entered && slices.Contains(e.opt.Entrance.Closed, rt.hosts[0]) {
 			r.reason = UnknownName
 		} else {
 			r.env = rt.env

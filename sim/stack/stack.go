@@ -213,7 +213,7 @@ func (s *Stack) openPortal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	host := "portal." + s.config.Domain
+	host := s.hostOfPortal()
 	secure, err := s.edge.Listen(host, "")
 	if err != nil {
 		return errors.Join(err, plain.Close())
@@ -251,7 +251,7 @@ func (s *Stack) describe() error {
 	}
 	e := Endpoints{
 		Portal:     "http://" + net.JoinHostPort(host, s.httpPort),
-		PortalTLS:  "https://" + net.JoinHostPort("portal."+s.config.Domain, port),
+		PortalTLS:  "https://" + net.JoinHostPort(s.hostOfPortal(), port),
 		Registry:   "https://" + net.JoinHostPort("localhost", port),
 		Edge:       s.edge.Addr().String(),
 		Proxy:      s.proxy.URL(),

@@ -53,8 +53,11 @@ func (s *Stack) entrance() edge.Entrance {
 	if s.config.Target == nil {
 		return edge.Entrance{}
 	}
-	return edge.Entrance{Addr: s.config.Target.Gateway, Source: s.config.Source}
+	return edge.Entrance{Addr: s.config.Target.Gateway, Source: s.config.Source, Closed: []string{s.hostOfPortal()}} // it has users that anybody may pick
 }
+
+// hostOfPortal is the portal's name behind the edge.
+func (s *Stack) hostOfPortal() string { return "portal." + s.config.Domain }
 
 // openTarget lets the target's nodes find the registry and follows it.
 func (s *Stack) openTarget(ctx context.Context) (customer, error) {

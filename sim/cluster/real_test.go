@@ -1,0 +1,78 @@
+package cluster_test
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/cluster"
+	"github.com/dpesim/dpesim/sim/event"
+)
+
+// A cluster that is somebody else's is followed by its API alone: here the one in the process plays it.
+func TestARealClusterIsFollowedByItsAPI(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+	bus := event.New(r.clock, 0)
+	real, err := cluster.OpenReal(cluster.RealOptions{Config: r.RESTConfig(), Kubeconfig: []byte("x"), Bus: bus, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- real.Serve(ctx) }()
+	defer func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+		if err := real.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	}()
+	<-real.Ready()
+	if string(real.Kubeconfig()) != "x" || real.URL() != r.URL() {
+		t.Errorf("%s, %s", real.Kubeconfig(), real.URL())
+	}
+	if is, err := real.View().Read(ctx); err != nil || len(is.Nodes) != 3 {
+		t.Errorf("it looks like %+v, %v", is, err)
+	}
+	told := func(what string) (out []sim.Event) {
+		for _, e := range bus.Since(0) {
+			if e.What == what {
+				out = append(out, e)
+			}
+		}
+		return out
+	}
+	r.create(t, deployment("web", "v1", 2, 1, 0))
+	r.until(t, "two pods are told of as ready", func() bool { return len(told("pod ready")) == 2 })
+	for _, e := range told("pod ready") {
+		if e.Part != sim.PartCluster || e.Cause == 0 || !strings.HasPrefix(e.Detail["pod"], "web-") {
+			t.Errorf("%+v", e)
+		}
+	}
+	if a, b := told("pod created"), told("container started"); len(a) != 2 || len(b) != 2 {
+		t.Errorf("%d created, %d started", len(a), len(b))
+	}
+	if err := r.AppsV1().Deployments("default").Delete(ctx, "web", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	r.until(t, "both are told of as gone", func() bool { return len(told("pod deleted")) == 2 })
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "mine"}, StringData: map[string]string{"password": "hunter2"}}
+	if _, err := r.CoreV1().Secrets("default").Create(ctx, secret, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	objects, err := real.Objects(ctx)
+	if err != nil || !strings.Contains(string(objects["secrets"]), "name: mine") || strings.Contains(string(objects["secrets"]), "hunter2") {
+		t.Errorf("%v: %s", err, objects["secrets"])
+	}
+	if !strings.Contains(string(objects["nodes"]), "dpesim-node-1") {
+		t.Errorf("nodes: %s", objects["nodes"])
+	}
+}
