@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,13 +20,7 @@ import (
 // build builds the program once per benchmark and reports its size.
 func build(b *testing.B) string {
 	b.Helper()
-	exe := filepath.Join(b.TempDir(), "dpesim")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", exe, ".")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		b.Fatalf("build: %v\n%s", err, out)
-	}
-	return exe
+	return compile(b, "dpesim", "-trimpath", "-ldflags=-s -w", ".")
 }
 
 // resident gives p's resident memory in bytes.

@@ -34,6 +34,18 @@ type helmCLI struct {
 	unknown  string // a values file has a key that the chart does not know
 }
 
+// compile builds a program and gives its path.
+func compile(tb testing.TB, name string, args ...string) string {
+	tb.Helper()
+	exe := filepath.Join(tb.TempDir(), name)
+	cmd := exec.CommandContext(tb.Context(), "go", append([]string{"build", "-o", exe}, args...)...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		tb.Fatalf("build %s: %v\n%s", name, err, out)
+	}
+	return exe
+}
+
 // buildTools builds dpesim, the oldest helm that the portal names, Helm 4, and crane, each from its module.
 func buildTools(t *testing.T) tools {
 	t.Helper()
@@ -41,33 +53,23 @@ func buildTools(t *testing.T) tools {
 	if runtime.GOOS == "windows" {
 		t.Skip("the portal's commands are for a POSIX shell")
 	}
-	dir := t.TempDir()
-	compile := func(name string, args ...string) string {
-		exe := filepath.Join(dir, name)
-		cmd := exec.CommandContext(t.Context(), "go", append([]string{"build", "-o", exe}, args...)...)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("build %s: %v\n%s", name, err, out)
-		}
-		return exe
-	}
 	const refused = "unauthorized: authentication required: log in with the access token that the portal shows for the DPE"
 	three := helmCLI{
 		name: "helm 3.13", rollback: "--atomic", refused: `/v2/": ` + refused,
 		missing: "dpm: endpoint is required", unknown: "(root): Additional property replicaCounts is not allowed",
 		// Helm's own Makefile gives it the Kubernetes version that charts are rendered for where there is no cluster.
-		path: compile("helm3", "-modfile=.ci/helm3.mod", "-ldflags=-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=28", "helm.sh/helm/v3/cmd/helm"),
+		path: compile(t, "helm3", "-modfile=.ci/helm3.mod", "-ldflags=-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=28", "helm.sh/helm/v3/cmd/helm"),
 	}
 	four := helmCLI{
 		name: "helm 4", rollback: "--rollback-on-failure", refused: "response status code 401: " + refused,
 		missing: "at '/dpm': missing property 'endpoint'", unknown: "additional properties 'replicaCounts' not allowed",
-		path: compile("helm4", "helm.sh/helm/v4/cmd/helm"),
+		path: compile(t, "helm4", "helm.sh/helm/v4/cmd/helm"),
 	}
 	linked := four
 	linked.name, linked.path = "linked-in helm", ""
 	return tools{
-		dpesim: compile("dpesim", "."),
-		crane:  compile("crane", "github.com/google/go-containerregistry/cmd/crane"),
+		dpesim: compile(t, "dpesim", "."),
+		crane:  compile(t, "crane", "github.com/google/go-containerregistry/cmd/crane"),
 		helms:  []helmCLI{three, four, linked},
 	}
 }
