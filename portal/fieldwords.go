@@ -66,6 +66,7 @@ func fieldWords() map[string]string {
 		"DPEUpgrade.UpgradeRequired":            "DPM would refuse it until it is upgraded",
 		"DPEUpgrade.Values":                     "keys that values.yaml would gain, lose or rename",
 		"Difference.Field":                      "\"drivers\", \"replicas\", \"sizing\", \"release\", \"revision\"",
+		"Endpoints.Address":                     "Address is where the hosts of DPM and ObjectStorage are as the cluster's pods see it, where no DNS tells them; empty: DNS does.",
 		"Endpoints.CA":                          "PEM of the certificate authority that signs all of them",
 		"Endpoints.DPM":                         "URL, https://dpm-grpc-<ONE instance hostname>[:port]",
 		"Endpoints.ObjectStorage":               "URL, https://minio-<ONE instance hostname>[:port]",
