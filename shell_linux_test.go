@@ -150,6 +150,10 @@ func TestShellAtATerminal(t *testing.T) {
 	p.see(goingOn)
 	p.press("\x03") // Ctrl-C
 	p.see(prompt)
+	p.press("echo one \\\r")
+	p.see(goingOn)
+	p.press("\r")
+	p.see("\none\r\n" + prompt)
 	p.press("nonsense\x03echo sense\r")
 	p.see("\r\nsense\r\n")
 	p.press(")\r")

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -86,7 +87,7 @@ func TestGRPCCallsDPMAsTheDPE(t *testing.T) {
 	}{
 		{"another's label", strings.Replace(hello, "finance", "other", 1), connect, 1, "", "Error: dpesim.dpm.v1.EngineService/Connect: DPM answers PermissionDenied: "},
 		{"without a token", hello, []string{"grpc", "call", "EngineService/Connect", "--environment", "acme", "-d", "@-", "--status", "unauthenticated"}, 0, "Unauthenticated: the call carries no token\n", ""},
-		{"another status", hello, append(connect[:len(connect):len(connect)], "--status", "NotFound"), 1, `{"welcome":`, "Error: dpesim.dpm.v1.EngineService/Connect: the status is OK, not NotFound\n"},
+		{"another status", hello, append(slices.Clip(connect), "--status", "NotFound"), 1, `{"welcome":`, "Error: dpesim.dpm.v1.EngineService/Connect: the status is OK, not NotFound\n"},
 		{"no JSON", "{", connect, 2, "", "Error: the requests are no JSON: "},
 		{"another message", `{"hello": {"name": 1}}`, connect, 2, "", "Error: request 1 is no ConnectRequest: "},
 		{"no method", "", []string{"grpc", "call", "Nosuch/Method", "--environment", "acme"}, 2, "", `Error: DPM serves no method "Nosuch/Method"`},

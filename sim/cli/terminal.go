@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync/atomic"
 
 	"golang.org/x/term"
@@ -70,7 +71,7 @@ func (a *app) typed(ctx context.Context, session *engine.Session, text string, i
 		return result, ctx.Err()
 	case interrupted:
 		fmt.Fprintln(a.Stderr)
-		return engine.Result{Code: exitInterrupted}, nil
+		return engine.Result{Code: exitInterrupted}, nil //nolint:nilerr // the person knows
 	case err != nil:
 		fmt.Fprintln(a.Stderr, err)
 		return engine.Result{Code: shellSyntax}, nil
@@ -105,16 +106,19 @@ func (e *editor) command(ctx context.Context) (string, error) {
 			return "", err
 		}
 		if e.keys.interrupted.Swap(false) {
-			text, line = "", ""
-		} else if text += line + "\n"; line != "" && !engine.Incomplete(text) {
-			return text, nil
-		}
-		if engine.Incomplete(text) {
-			e.lines.SetPrompt(shellGoingOn)
-		} else {
 			text = ""
 			e.lines.SetPrompt(shellPrompt)
+			continue
 		}
+		text += line + "\n"
+		if engine.Incomplete(text) {
+			e.lines.SetPrompt(shellGoingOn)
+			continue
+		}
+		if strings.TrimSpace(text) != "" {
+			return text, nil
+		}
+		text = ""
 	}
 }
 
