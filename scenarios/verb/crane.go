@@ -18,8 +18,8 @@ var _ Verb = Crane
 
 // craneMain is crane's own main on its public command tree. crane prints its errors itself.
 func craneMain(args []string) int {
-	logs.Warn.SetOutput(os.Stderr)
-	logs.Progress.SetOutput(os.Stderr)
+	logs.Warn.SetOutput(os.Stderr)     //nolint:forbidigo // as its own main does
+	logs.Progress.SetOutput(os.Stderr) //nolint:forbidigo // the same
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	root := cmd.New("crane", "Crane is a tool for managing container images", []crane.Option{})
