@@ -31,12 +31,12 @@ type line struct {
 var Rules = []Rule{
 	{"when, in which order, and how often", "goroutines and programs run when the machine lets them, and who tries again tries as often as that takes", each(regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME")},
 	{"port numbers", "the machine gives free ones", each(regexp.MustCompile(`(\b(?:localhost|\d+\.\d+\.\d+\.\d+)):\d+`), "$1:PORT")},
-	{"ids of keys", "keys are secrets: the system draws them, not the seed", keys(set("KEY"), "key_id")},
+	{"ids of keys", "keys are secrets: the system draws them, not the seed", keys(set("KEY"), "key_id", "access_key")},
 	{"hashes in the names of replica sets and pods", "Kubernetes hashes the pod's template, and with it keys and ports", each(regexp.MustCompile(`-[bcdfghjklmnpqrstvwxz2456789]{6,10}(-[a-z0-9]{5})?(\b)`), "-HASH$2")},
 	{"how long something took, how many were counted together", "it took machine time", keys(drop, "ms", "count")},
 	{"the node that a pod lands on", "pods that come at the same time are placed in the order in which they come", keys(set("NODE"), "node")},
-	{"connections that nobody used", "a program that needs one connection may dial two, and end", func(l *line) {
-		l.dropped = l.what == "connection refused" && l.detail["reason"] == "no hello"
+	{"connections that came to nothing", "a program that needs one may dial two, and end; another program of the machine may dial a port by mistake", func(l *line) {
+		l.dropped = l.what == "connection refused" && (l.detail["reason"] == "no hello" || l.detail["reason"] == "foreign egress")
 	}},
 	{"what something was like on the way; how it ended stays", "who looks while pods come and go one after the other sees another number each time", passing},
 }

@@ -61,10 +61,11 @@ func TestWhatIsOfTheMomentIsMasked(t *testing.T) {
 	log := func(when string, more ...sim.Event) []string {
 		events := append([]sim.Event{
 			{Part: sim.PartPortal, Environment: "acme", DPE: "fin", What: "registry token rotated", Detail: map[string]string{"expires": when}},
+			{Part: sim.PartObjstore, Environment: "acme", What: "request refused", Detail: map[string]string{"access_key": "DPE" + when}},
 			{Part: sim.PartCluster, DPE: "fin", What: "replicas ready"},
 			{Part: sim.PartCluster, DPE: "fin", What: "pod deleted"},
 			{Part: sim.PartCluster, DPE: "fin", What: "helm rollback started"},
-			scaled(2),
+			scaled(3),
 		}, more...)
 		for i := range events {
 			events[i].Seq = uint64(i + 1)
@@ -78,10 +79,10 @@ func TestWhatIsOfTheMomentIsMasked(t *testing.T) {
 		return sim.Event{Part: sim.PartCluster, DPE: "fin", What: "pod unschedulable", Detail: map[string]string{"reason": "0/3 nodes are available: " + reason}}
 	}
 	const noon = "2027-11-29T12:00:00Z"
-	if diff := mask.Diff(log(noon), log("2027-11-29T12:00:06.5Z", scaled(3), refused("no hello"), waits("waiting for ephemeral volume controller to create the claim."))); len(diff) != 0 {
+	if diff := mask.Diff(log(noon), log("2027-11-29T12:00:06.5Z", scaled(4), refused("no hello"), refused("foreign egress"), waits("waiting for ephemeral volume controller to create the claim."))); len(diff) != 0 {
 		t.Errorf("these are of the moment: %q", diff)
 	}
-	for _, e := range []sim.Event{scaled(4), refused("not allowed"), waits("3 Insufficient memory.")} {
+	for _, e := range []sim.Event{scaled(5), refused("not allowed"), waits("3 Insufficient memory.")} {
 		if diff := mask.Diff(log(noon), log(noon, e)); len(diff) != 1 {
 			t.Errorf("%s is masked although it is no matter of chance: %q", e.What, diff)
 		}
