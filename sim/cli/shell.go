@@ -135,10 +135,31 @@ func (a *app) inSession(ctx context.Context, e stack.Endpoints, in io.Reader, us
 		_ = c.Follow(ctx, api.EventFilter{}, func(ev sim.Event) error { bus.Publish(ctx, ev); return nil })
 	})
 	s, err := engine.Open(ctx, engine.Options{Dir: cmp.Or(a.Dir, "."), Verbs: rehearse.Words(Word), Env: env, Bus: bus},
-		engine.Streams{In: in, Out: a.Stdout, Err: a.Stderr})
+		engine.Streams{In: in, Out: oneAtATime(a.Stdout), Err: oneAtATime(a.Stderr)})
 	if err != nil {
 		return err
 	}
 	defer s.Close()
 	return use(ctx, s)
+}
+
+// oneAtATime gives w for the commands of a pipeline, which write at once. A file is left as it is: programs know it for a terminal.
+func oneAtATime(w io.Writer) io.Writer {
+	if f, ok := w.(*os.File); ok {
+		return f
+	}
+	return &guarded{w: w}
+}
+
+// guarded is a writer that is safe for concurrent use.
+type guarded struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+// Write writes p.
+func (g *guarded) Write(p []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.w.Write(p)
 }

@@ -16,13 +16,13 @@ func TestShellRunsWhatScenariosRun(t *testing.T) {
 	s := simtest.Start(t)
 	w := with(t, s)
 	w.env["MINE"] = "my own"
-	if out := w.ok("shell", "-c", `dpesim environment create Acme >made.txt
+	if r := w.run("shell", "-c", `dpesim environment create Acme >made.txt
 ready() { dpesim environment get acme -o json | jq -e '.phase == "ready"' >/dev/null; }
 eventually 30s ready
 expect environment/acme phase=ready
 say "made by $MINE, $(kubectl get nodes -o name | wc -l | tr -d ' ') nodes"
-env | grep -c '^HELM_.*_HOME='`); out != "made by my own, 3 nodes\n3\n" {
-		t.Errorf("got %q", out)
+env | grep -c '^HELM_.*_HOME='`); r.code != 0 || r.stdout != "made by my own, 3 nodes\n3\n" {
+		t.Errorf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	if _, err := os.Stat(filepath.Join(w.dir, "made.txt")); err != nil {
 		t.Error("it did not run where it was called:", err)
