@@ -355,7 +355,7 @@ func good(results []suite.Result) int {
 func verdict(results []suite.Result, cases int) error {
 	worst := exitOK
 	var failed []string
-	differences := ""
+	var differences strings.Builder
 	for _, r := range results {
 		if r.Err == nil {
 			continue
@@ -367,7 +367,7 @@ func verdict(results []suite.Result, cases int) error {
 			code = exitTimeout
 		} else if d, ok := errors.AsType[*differenceError](r.Err); ok {
 			code = exitFailed
-			differences += "\n" + d.Error()
+			differences.WriteString("\n" + d.Error())
 		}
 		worst = max(worst, code)
 		failed = append(failed, r.Case.Scenario.File)
@@ -376,7 +376,7 @@ func verdict(results []suite.Result, cases int) error {
 		return nil
 	}
 	slices.Sort(failed)
-	return &exitError{code: worst, err: fmt.Errorf("%d of %d scenarios failed: %s%s", len(failed), cases, strings.Join(slices.Compact(failed), ", "), differences)}
+	return &exitError{code: worst, err: fmt.Errorf("%d of %d scenarios failed: %s%s", len(failed), cases, strings.Join(slices.Compact(failed), ", "), differences.String())}
 }
 
 // reporter gives what tells of a run.
