@@ -107,6 +107,11 @@ func (l *linter) fence(f Fence, compared bool) {
 				if args, ok := literal(n.Args); len(args) > 0 {
 					l.call(int(n.Pos().Line()), args, ok, false)
 				}
+			case *syntax.Stmt:
+				if call, ok := n.Cmd.(*syntax.CallExpr); ok && n.Negated && len(call.Args) > 0 && l.functions[call.Args[0].Lit()] {
+					name := call.Args[0].Lit()
+					l.add(int(n.Pos().Line()), "the first command that fails in %s ends the step, in spite of the !: write 'if %[1]s; then false; fi'", name)
+				}
 			case *syntax.WhileClause:
 				l.add(int(n.Pos().Line()), "this loop may never end: use eventually DURATION COMMAND, or consistently")
 			}

@@ -35,6 +35,9 @@ func TestLint(t *testing.T) {
 			"~~~sh run", "f() { tool; }", "f; x=$(tool good) && export x", "if test -e a; then cd /; fi", "eventually 3s f", "~~~",
 			"~~~sh check", "x=$(tool)", "~~~", "~~~text", "sleep 3", "~~~", "~~~yaml", "a: 1", "~~~",
 		}, nil},
+		{"a function that should fail", []string{sound, "~~~sh run", "f() { tool; }", "if true; then ! f x; fi", "! tool", "~~~"}, []string{
+			"10: the first command that fails in f ends the step, in spite of the !: write 'if f; then false; fi'",
+		}},
 		{"unknown word", []string{sound, "~~~sh run", "nosuch a", "eventually 3s consistently 3s nowhere", "~~~"}, []string{
 			"9: nosuch is neither a word of scenarios nor a function of this file: it works only where there is such a program",
 			"10: nowhere is neither a word of scenarios nor a function of this file: it works only where there is such a program",
