@@ -13,6 +13,9 @@ import (
 	"github.com/dpesim/dpesim/sim/life"
 )
 
+// Config says how a client reaches an API server, and as whom.
+type Config = rest.Config
+
 // Real is a cluster that is not in this process: it is only looked at and used. It is safe for concurrent use.
 type Real struct {
 	config     *rest.Config

@@ -105,13 +105,17 @@ func detect(log *logger) (*cluster.Provider, error) {
 		err = errors.New("neither Docker, nor Podman, nor nerdctl was found")
 	}
 	if err != nil {
-		return nil, &sim.Error{Kind: sim.Unavailable, Msg: "there is nothing that could run a kind cluster: " + err.Error(), Err: err,
-			Help: "install Docker and start it, or rehearse on the cluster in the process: --cluster inprocess"}
+		return nil, &sim.Error{
+			Kind: sim.Unavailable, Msg: "there is nothing that could run a kind cluster: " + err.Error(), Err: err,
+			Help: "install Docker and start it, or rehearse on the cluster in the process: --cluster inprocess",
+		}
 	}
 	p := cluster.NewProvider(cluster.ProviderWithLogger(log), how)
 	if _, err := p.List(); err != nil {
-		return nil, &sim.Error{Kind: sim.Unavailable, Msg: "the container engine does not answer: " + log.cause(err), Err: err,
-			Help: "is it started, and may you use it? Try 'docker ps'. On Linux, your user must be in the group docker"}
+		return nil, &sim.Error{
+			Kind: sim.Unavailable, Msg: "the container engine does not answer: " + log.cause(err), Err: err,
+			Help: "is it started, and may you use it? Try 'docker ps'. On Linux, your user must be in the group docker",
+		}
 	}
 	return p, nil
 }
@@ -263,8 +267,10 @@ func (c *Cluster) Close() error {
 		return errors.Join(c.own(0), os.RemoveAll(c.opts.Dir))
 	}
 	if err := errors.Join(c.provider.Delete(c.opts.Name, c.scratch()), os.RemoveAll(c.opts.Dir)); err != nil {
-		return &sim.Error{Kind: sim.Unavailable, Msg: fmt.Sprintf("the kind cluster %s was not removed: %v", c.opts.Name, err), Err: err,
-			Help: "remove it: kind delete cluster --name " + c.opts.Name}
+		return &sim.Error{
+			Kind: sim.Unavailable, Msg: fmt.Sprintf("the kind cluster %s was not removed: %v", c.opts.Name, err), Err: err,
+			Help: "remove it: kind delete cluster --name " + c.opts.Name,
+		}
 	}
 	return nil
 }

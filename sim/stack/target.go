@@ -6,8 +6,6 @@ import (
 	"net"
 	"net/netip"
 
-	"k8s.io/client-go/rest"
-
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/cluster"
 	"github.com/dpesim/dpesim/sim/edge"
@@ -18,7 +16,7 @@ type customer interface {
 	URL() string
 	Kubeconfig() []byte
 	KubeconfigOf(cause uint64) []byte
-	RESTConfig() *rest.Config
+	RESTConfig() *cluster.Config
 	View() *cluster.View
 	Made(uid string) uint64
 	Objects(ctx context.Context) (map[string][]byte, error)
@@ -34,7 +32,7 @@ var (
 
 // Target is a cluster beside this process. The simulator uses it and follows it; it does not make or remove it.
 type Target struct {
-	Config     *rest.Config
+	Config     *cluster.Config
 	Kubeconfig []byte
 	Gateway    netip.Addr // this machine's address as nodes and pods see it; the edge listens there, too
 	// Connect lets the cluster's nodes pull from the registry. It is called once, when the edge's port is known.

@@ -58,4 +58,4 @@ func (r *rest) rested() bool {
 }
 
 // pause lets the machine's time pass, without a trace of its own: what [clock.Clock.Sleep] does would look like work.
-func (r *rest) pause(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // see above
+func (r *rest) pause(d time.Duration) { time.Sleep(d) }
