@@ -38,6 +38,11 @@ var Rules = []Rule{
 	{"connections that came to nothing", "a program that needs one may dial two, and end; another program of the machine may dial a port by mistake", func(l *line) {
 		l.dropped = l.what == "connection refused" && (l.detail["reason"] == "no hello" || l.detail["reason"] == "foreign egress")
 	}},
+	{"whether a container ended because its node was removed", "both are told at once, and either may be first", func(l *line) {
+		if l.what == "container exited" && l.cause == "node removed" {
+			l.cause = ""
+		}
+	}},
 	{"what something was like on the way; how it ended stays", "who looks while pods come and go one after the other sees another number each time", passing},
 }
 
@@ -73,7 +78,7 @@ func passing(l *line) {
 	case "pod ready", "pod not ready", "replicas ready", "deployment complete":
 		l.dropped = true
 	case "pod unschedulable":
-		l.dropped = strings.Contains(l.detail["reason"], "waiting for ephemeral volume controller")
+		l.dropped = !l.last || strings.Contains(l.detail["reason"], "waiting for ephemeral volume controller")
 	case "deployment scaled":
 		delete(l.detail, "from")
 		delete(l.detail, "to")
