@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -31,7 +30,6 @@ type RealOptions struct {
 	Config     *rest.Config // of somebody who may do everything in it
 	Kubeconfig []byte       // the same as a file for helm and kubectl
 	Bus        *event.Bus   // is told what happens to pods; nil: silent
-	Log        *slog.Logger
 }
 
 // OpenReal gives a cluster of whose API server the options tell. Nothing is asked of it before [Real.Serve].
@@ -44,7 +42,7 @@ func OpenReal(o RealOptions) (*Real, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Real{config: o.Config, kubeconfig: o.Kubeconfig, client: client, view: view, watcher: newWatcher(client, o.Bus, o.Log), ready: make(chan struct{})}, nil
+	return &Real{config: o.Config, kubeconfig: o.Kubeconfig, client: client, view: view, watcher: newWatcher(client, o.Bus), ready: make(chan struct{})}, nil
 }
 
 // URL gives the API server's address.

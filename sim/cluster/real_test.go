@@ -2,7 +2,6 @@ package cluster_test
 
 import (
 	"context"
-	"log/slog"
 	"strings"
 	"testing"
 
@@ -19,7 +18,7 @@ func TestARealClusterIsFollowedByItsAPI(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	bus := event.New(r.clock, 0)
-	real, err := cluster.OpenReal(cluster.RealOptions{Config: r.RESTConfig(), Kubeconfig: []byte("x"), Bus: bus, Log: slog.New(slog.DiscardHandler)})
+	real, err := cluster.OpenReal(cluster.RealOptions{Config: r.RESTConfig(), Kubeconfig: []byte("x"), Bus: bus})
 	if err != nil {
 		t.Fatal(err)
 	}

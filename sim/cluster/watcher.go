@@ -2,14 +2,11 @@ package cluster
 
 import (
 	"context"
-	"log/slog"
 	"maps"
 	"strconv"
-	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -22,15 +19,11 @@ import (
 // its own. What happened between two writes is not told.
 type watcher struct {
 	factory informers.SharedInformerFactory
-	trail   *trail.Trail
-	log     *slog.Logger
-
-	mu   sync.Mutex
-	last map[types.UID]uint64 // event about the pod
+	trail   *trail.Trail // notes of each pod what was told of it last
 }
 
-func newWatcher(client kubernetes.Interface, bus *event.Bus, log *slog.Logger) *watcher {
-	return &watcher{factory: informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(slim)), trail: trail.New(bus), log: log, last: map[types.UID]uint64{}}
+func newWatcher(client kubernetes.Interface, bus *event.Bus) *watcher {
+	return &watcher{factory: informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(slim)), trail: trail.New(bus)}
 }
 
 // serve watches until ctx is done.
@@ -56,9 +49,9 @@ func (w *watcher) serve(ctx context.Context) error {
 			}
 			if p, ok := o.(*corev1.Pod); ok && ours(p) {
 				w.tell(ctx, p, "pod deleted", nil)
-				w.mu.Lock()
-				delete(w.last, p.UID)
-				w.mu.Unlock()
+				w.trail.Lock()
+				w.trail.Forget(p.UID)
+				w.trail.Unlock()
 			}
 		},
 	})
@@ -138,9 +131,7 @@ func readiness(p *corev1.Pod) bool {
 func (w *watcher) tell(ctx context.Context, p *corev1.Pod, what string, detail map[string]string) {
 	d := map[string]string{"pod": p.Name}
 	maps.Copy(d, detail)
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.trail.Lock()
 	defer w.trail.Unlock()
-	w.last[p.UID] = w.trail.Tell(ctx, p, w.last[p.UID], what, d)
+	w.trail.Note(p.UID).Wanted = w.trail.Tell(ctx, p, w.trail.Of(p.UID).Wanted, what, d)
 }

@@ -92,7 +92,7 @@ func Open(ctx context.Context, o Options) (_ *Cluster, err error) {
 	if len(c.nodes) == 0 {
 		return nil, sim.Errorf(sim.Conflict, "the kind cluster %s has no node", o.Name).WithHelp("remove it: kind delete cluster --name %s", o.Name)
 	}
-	if err := c.mark(); err != nil {
+	if err := c.own(os.Getpid()); err != nil {
 		return nil, err
 	}
 	return c, errors.Join(c.findGateway(), c.connect())
@@ -136,15 +136,15 @@ func (c *Cluster) find() (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("list the nodes of the kind cluster %s: %w", c.opts.Name, err)
 	}
-	owner, marked := ownerOf(all)
+	pid, marked := ownerOf(all)
 	switch {
 	case !marked && !strings.HasPrefix(c.opts.Name, DefaultName):
 		return false, sim.Errorf(sim.Conflict, "a kind cluster %s is there, and no simulator made it", c.opts.Name).
 			WithHelp("give another name (--kind-name); to rehearse on a cluster of yours, use --cluster kubeconfig:kind-%s", c.opts.Name)
-	case marked && owner.pid != 0 && running(owner.pid):
-		return false, sim.Errorf(sim.Conflict, "the kind cluster %s is used by the simulator with process id %d", c.opts.Name, owner.pid).
+	case marked && pid != 0 && running(pid):
+		return false, sim.Errorf(sim.Conflict, "the kind cluster %s is used by the simulator with process id %d", c.opts.Name, pid).
 			WithHelp("stop that one, or give another name: --kind-name")
-	case marked && owner.pid == 0 && c.opts.Keep:
+	case marked && pid == 0 && c.opts.Keep:
 		return true, nil
 	}
 	c.opts.Progress("removing the cluster that an earlier run has left")
@@ -154,24 +154,21 @@ func (c *Cluster) find() (bool, error) {
 	return false, nil
 }
 
-type owner struct{ pid int } // 0: nobody, it was kept
-
-func ownerOf(all []nodes.Node) (owner, bool) {
+// ownerOf reads which process uses the cluster of these nodes, 0 if it was kept, and whether that is written there.
+func ownerOf(all []nodes.Node) (pid int, marked bool) {
 	for _, n := range all {
 		var out bytes.Buffer
 		if err := n.Command("cat", ownerFile).SetStdout(&out).Run(); err != nil {
 			continue
 		}
 		if pid, err := strconv.Atoi(strings.TrimSpace(out.String())); err == nil {
-			return owner{pid}, true
+			return pid, true
 		}
 	}
-	return owner{}, false
+	return 0, false
 }
 
-// mark says that this process uses the cluster.
-func (c *Cluster) mark() error { return c.own(os.Getpid()) }
-
+// own writes down which process uses the cluster; 0: none, it is kept.
 func (c *Cluster) own(pid int) error {
 	for _, n := range c.nodes {
 		if err := nodeutils.WriteFile(n, ownerFile, strconv.Itoa(pid)); err != nil {

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 
-	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/cluster"
 	"github.com/dpesim/dpesim/sim/edge"
 )
@@ -64,5 +63,5 @@ func (s *Stack) openTarget(ctx context.Context) (customer, error) {
 	if err := t.Connect(ctx, Reach{Registry: net.JoinHostPort("localhost", port), Inside: net.JoinHostPort(s.hostOfRegistry(), port), CA: s.ca.PEM()}); err != nil {
 		return nil, fmt.Errorf("connect the cluster: %w", err)
 	}
-	return cluster.OpenReal(cluster.RealOptions{Config: t.Config, Kubeconfig: t.Kubeconfig, Bus: s.bus, Log: s.log(sim.PartCluster)})
+	return cluster.OpenReal(cluster.RealOptions{Config: t.Config, Kubeconfig: t.Kubeconfig, Bus: s.bus})
 }
