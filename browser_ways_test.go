@@ -9,6 +9,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/simtest"
 )
 
@@ -60,6 +61,20 @@ func ready(t *testing.T, s *simtest.Sim, id string) {
 	}
 }
 
+// refreshed has something happen in an environment, and waits until the page has brought up to date what has the focus.
+func (c scene) refreshed(p *tab, id sim.EnvironmentID) {
+	c.t.Helper()
+	read[bool](p, `window.before = document.activeElement, true`)
+	m, err := c.s.API.Managed(c.t.Context(), id)
+	if err == nil {
+		_, err = c.s.API.ScaleManaged(c.t.Context(), id, m.Replicas+1, 0)
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	await[bool](p, "be refreshed", `!window.before.isConnected`)
+}
+
 // narrow goes the main way on a telephone, where no page may be wider than its window.
 func (c scene) narrow() {
 	p := c.open()
@@ -105,6 +120,10 @@ func (c scene) byKeyboard() {
 	p.sees("No self-managed DPE yet")
 	p.loses("is being created")
 	p.tabTo("Add DPE")
+	c.refreshed(p, "keys")
+	if got := p.focused(); got != "Add DPE" {
+		c.t.Errorf("after a refresh %q has the focus", got)
+	}
 	p.enter()
 	await[bool](p, "type at once", `document.activeElement?.name === "name"`)
 	p.press("Ledger")

@@ -25,7 +25,19 @@ document.addEventListener("keydown", (event) => {
   closeMenus();
 });
 
-// A menu that is open stays so when what it stands in is refreshed; htmx itself gives the focus back.
+// What has the focus has it still when what it stands in is refreshed. htmx sees to what has an id.
+const named = (e) => [e.tagName, e.getAttribute("href"), e.getAttribute("aria-label") ?? e.textContent.trim()].join(" ");
+let focused = null;
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  const e = document.activeElement;
+  focused = e && e !== document.body && !e.id && detail.target.contains(e) ? named(e) : null;
+});
+document.addEventListener("htmx:afterSwap", () => {
+  if (focused === null || document.activeElement !== document.body) return;
+  [...document.querySelectorAll("a[href], button, summary, input")].find((e) => named(e) === focused)?.focus({ preventScroll: true });
+});
+
+// A menu that is open stays so when what it stands in is refreshed.
 let open = [];
 document.addEventListener("htmx:beforeSwap", () => { open = [...document.querySelectorAll("details.menu[id][open]")].map((menu) => menu.id); });
 document.addEventListener("htmx:afterSwap", () => { for (const id of open) document.getElementById(id)?.setAttribute("open", ""); });
