@@ -51,10 +51,14 @@ func parse(t *testing.T, name string) *engine.Scenario {
 func TestTheDocsListTheLibrary(t *testing.T) {
 	t.Parallel()
 	var want strings.Builder
-	want.WriteString("| scenario | what it rehearses | minutes |\n|---|---|---|\n")
+	want.WriteString("| scenario | what it rehearses | minutes | on kind |\n|---|---|---|---|\n")
 	for _, name := range scenarios.Names() {
 		s := parse(t, name)
-		fmt.Fprintf(&want, "| [%s](../scenarios/%[1]s.md) | %s | %d |\n", name, s.Summary, s.Minutes)
+		kind := "yes"
+		if !slices.Contains(s.Clusters, "kind") {
+			kind = "no: " + s.Because
+		}
+		fmt.Fprintf(&want, "| [%s](../scenarios/%[1]s.md) | %s | %d | %s |\n", name, s.Summary, s.Minutes, kind)
 	}
 	const page, head = "../docs/scenarios.md", "## The library\n\n"
 	text, err := os.ReadFile(page)

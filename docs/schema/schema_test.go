@@ -45,7 +45,7 @@ func TestFrontMatterIsWhatTheEngineTakes(t *testing.T) {
 	s := compiled(t, schema.FrontMatter)
 	for _, matter := range []string{
 		"title: A", "title: ''", "title: ' '", "summary: none", "title: A\nsummary: B", "title: A\nminutes: 5", "title: A\nminutes: -1", "title: A\nminutes: five",
-		"title: A\nminutes: 1.5", "title: A\nclusters: [inprocess, kind]", "title: A\nclusters: inprocess", "title: A\nseed: 7", "title: A\nseed: -7",
+		"title: A\nminutes: 1.5", "title: A\nclusters: [inprocess, kind]", "title: A\nclusters: inprocess", "title: A\nclusters-because: It must", "title: A\nclusters-because: [a]", "title: A\nseed: 7", "title: A\nseed: -7",
 		"title: A\ntags: [a, b]", "title: A\ntags: {a: b}", "title: A\nclock: real", "title: A\nclock: virtual", "title: A\nclock: 2027-01-31T08:00:00Z",
 		"title: A\nclock: 2027-01-31T08:00:00+01:00", "title: A\nclock: tomorrow", "title: A\nclock: 2027-01-31", "title: A\nnosuch: 1", "title: [A]",
 	} {

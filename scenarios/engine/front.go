@@ -38,7 +38,7 @@ func (p *parser) frontMatter() (int, error) {
 	var clock string
 	fields := map[string]any{
 		"title": &p.s.Title, "summary": &p.s.Summary, "minutes": &p.s.Minutes,
-		"clusters": &p.s.Clusters, "seed": &p.s.Seed, "tags": &p.s.Tags, "clock": &clock,
+		"clusters": &p.s.Clusters, "clusters-because": &p.s.Because, "seed": &p.s.Seed, "tags": &p.s.Tags, "clock": &clock,
 	}
 	seen := map[string]bool{}
 	for pairs := doc.Content[0].Content; len(pairs) > 1; pairs = pairs[2:] {

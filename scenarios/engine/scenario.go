@@ -20,6 +20,7 @@ type Scenario struct {
 	Summary  string   // one sentence for a listing
 	Minutes  int      // how long a person needs for it; 0: not said
 	Clusters []string // cluster targets that it is written for; empty: every one
+	Because  string   // why it is written for these alone; "": not said
 	Seed     uint64   // of the run's draws; 0: any
 	Tags     []string
 	Virtual  bool      // product time passes at once where nothing happens

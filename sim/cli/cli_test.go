@@ -167,6 +167,9 @@ func TestWhatNeedsNoSimulator(t *testing.T) {
 	}
 	sameData(t, w, "version")
 	sameData(t, w, "scenario", "list")
+	if s := w.ok("scenario", "list"); !strings.Contains(strings.Join(strings.Fields(s), " "), "ninety-days-later only inprocess: It moves the clock") {
+		t.Errorf("the list does not say why one is for the cluster in the process alone:\n%s", s)
+	}
 	if v := decode[map[string]any](t, w.ok("version", "-o", "json")); v["version"] == "" || v["releases"] == nil {
 		t.Errorf("version is %v", v)
 	}

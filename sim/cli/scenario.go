@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -31,6 +32,9 @@ type scenarioInfo struct {
 	Minutes int      `json:"minutes"`
 	Steps   int      `json:"steps"`
 	Tags    []string `json:"tags"`
+
+	Clusters []string `json:"clusters,omitempty"`         // that it is written for; absent: every one
+	Because  string   `json:"clusters_because,omitempty"` // why not for the others
 }
 
 func newScenarioListCommand(a *app) *cobra.Command {
@@ -43,12 +47,18 @@ func newScenarioListCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list = append(list, scenarioInfo{Name: name, Title: s.Title, Summary: s.Summary, Minutes: s.Minutes, Steps: len(s.Steps), Tags: s.Tags})
+			list = append(list, scenarioInfo{Name: name, Title: s.Title, Summary: s.Summary, Minutes: s.Minutes, Steps: len(s.Steps), Tags: s.Tags, Clusters: s.Clusters, Because: s.Because})
 		}
 		return output.print(a.Stdout, list, func(w *tabwriter.Writer) {
-			row(w, "SCENARIO", "STEPS", "MINUTES", "TITLE")
+			row(w, "SCENARIO", "STEPS", "MINUTES", "CLUSTERS", "TITLE")
 			for _, s := range list {
-				row(w, s.Name, s.Steps, s.Minutes, s.Title)
+				row(w, s.Name, s.Steps, s.Minutes, strings.Join(s.Clusters, ","), s.Title)
+			}
+			row(w)
+			for _, s := range list {
+				if s.Because != "" {
+					row(w, s.Name, "only "+strings.Join(s.Clusters, ",")+": "+s.Because)
+				}
 			}
 		})
 	}

@@ -72,11 +72,23 @@ func (a *app) lint(name string) ([]engine.Finding, error) {
 	if file == name { // links lead on from where the file is
 		s.File = a.path(file)
 	}
-	found := engine.Lint(s, wordChecks())
+	found := append(lintClusters(s), engine.Lint(s, wordChecks())...)
 	for i := range found {
 		found[i].File = file
 	}
 	return found, nil
+}
+
+// lintClusters looks whether a scenario that leaves out one of the clusters says why.
+func lintClusters(s *engine.Scenario) []engine.Finding {
+	everywhere := rehearse.Suits(s, rehearse.InProcess) && rehearse.Suits(s, rehearse.Kind)
+	switch {
+	case everywhere && s.Because != "":
+		return []engine.Finding{{Line: 1, Msg: "it runs on every cluster, and clusters-because says why not: leave that out"}}
+	case !everywhere && s.Because == "":
+		return []engine.Finding{{Line: 1, Msg: "clusters leaves one out (" + rehearse.InProcess + ", " + rehearse.Kind + "): say why in clusters-because, for who asks for it there"}}
+	}
+	return nil
 }
 
 // wordChecks look at the arguments of the words that scenarios have.

@@ -56,5 +56,12 @@ dpesim job submit acme profile a/b --wiat
 	if r := w.run("scenario", "lint", "broken.md", "-o", "json"); r.code != 3 || !strings.Contains(r.stdout, `"line": 5`) {
 		t.Errorf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
+	w.file("alone.md", strings.Replace(scenario("false"), "title:", "clusters: [inprocess]\ntitle:", 1))
+	w.file("everywhere.md", strings.Replace(scenario("false"), "title:", "clusters-because: It must.\ntitle:", 1))
+	for file, want := range map[string]string{"alone.md": "say why in clusters-because", "everywhere.md": "runs on every cluster"} {
+		if r := w.run("scenario", "lint", file); r.code != 3 || !strings.Contains(r.stdout, want) {
+			t.Errorf("%s: exit code %d\n%s%s", file, r.code, r.stdout, r.stderr)
+		}
+	}
 	w.fails(2, []string{"no scenario to look at"}, "scenario", "lint")
 }

@@ -201,8 +201,7 @@ func (a *app) cases(r *scenarioRun, names []string) (cases []suite.Case, err err
 			return nil, usage(sim.Errorf(sim.Invalid, "--update cannot write into %s, which is built in", n).WithHelp("begin a file of your own: 'dpesim scenario show %s > mine.md'", n))
 		}
 		if !rehearse.Suits(s, target.cluster) {
-			return nil, &exitError{code: exitTarget, err: sim.Errorf(sim.Unavailable, "%s is written for clusters of another kind: %s", s.File, strings.Join(s.Clusters, ", ")).
-				WithHelp("leave it out, or run it there: --cluster %s", s.Clusters[0])}
+			return nil, &exitError{code: exitTarget, err: rehearse.Foreign(s, target.cluster)}
 		}
 		list = append(list, s)
 	}

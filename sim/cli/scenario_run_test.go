@@ -78,7 +78,8 @@ func TestScenarioRunSaysWhatItCannotDo(t *testing.T) {
 	w.fails(2, []string{"no scenario has the tags nosuch"}, "scenario", "run", "good.md", "--tags", "nosuch")
 	w.fails(2, []string{"--data is for one scenario"}, "scenario", "run", "good.md", "good.md", "--data", "d")
 	w.fails(4, []string{`there is no cluster "moon"`}, "scenario", "run", "good.md", "--cluster", "moon")
-	w.fails(4, []string{"written for clusters of another kind: kind"}, "scenario", "run", "kind.md")
+	w.fails(4, []string{"kind.md is not for the cluster inprocess, but for kind", "--cluster kind"}, "scenario", "run", "kind.md")
+	w.fails(4, []string{"ninety-days-later.md is not for the cluster kind, but for inprocess. It moves the clock", "--cluster inprocess"}, "scenario", "run", "ninety-days-later", "--cluster", "kind")
 	if r := w.run("scenario", "run", "program.md", "--no-exec"); r.code != 1 || !strings.Contains(r.stdout, "env: no such word; no programs run here") {
 		t.Errorf("exit code %d\n%s", r.code, r.stdout)
 	}

@@ -6,9 +6,11 @@ import (
 	"context"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/dpesim/dpesim/scenarios/engine"
 	"github.com/dpesim/dpesim/scenarios/verb"
+	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/clock"
 	"github.com/dpesim/dpesim/sim/diagnosis"
 	"github.com/dpesim/dpesim/sim/stack"
@@ -23,6 +25,17 @@ const Kind = "kind"
 // Suits tells whether sc is written for the cluster target.
 func Suits(sc *engine.Scenario, target string) bool {
 	return len(sc.Clusters) == 0 || slices.Contains(sc.Clusters, target)
+}
+
+// Foreign gives the error of running sc on a cluster target that it is not written for: Unavailable, with the reason that
+// the scenario gives.
+func Foreign(sc *engine.Scenario, target string) error {
+	why := ""
+	if sc.Because != "" {
+		why = ". " + strings.TrimSuffix(sc.Because, ".")
+	}
+	return sim.Errorf(sim.Unavailable, "%s is not for the cluster %s, but for %s%s", sc.File, target, strings.Join(sc.Clusters, " and "), why).
+		WithHelp("leave it out, or run it there: --cluster %s", sc.Clusters[0])
 }
 
 // Configure gives a simulator what sc asks of it.

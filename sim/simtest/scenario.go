@@ -48,7 +48,7 @@ func runScenario(t *testing.T, file string) {
 		t.Fatal(err)
 	}
 	if !rehearse.Suits(sc, rehearse.InProcess) {
-		t.Skipf("%s is written for clusters of another kind: %s", file, strings.Join(sc.Clusters, ", "))
+		t.Skip(rehearse.Foreign(sc, rehearse.InProcess))
 	}
 	c := Config(t)
 	c.Shell = operator.Run
