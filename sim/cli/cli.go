@@ -124,7 +124,7 @@ func newRootCommand(a *app) *cobra.Command {
 	}
 	add("run", newUpCommand(a), newDemoCommand(a), newExecCommand(a), newShellCommand(a), newScenarioCommand(a))
 	add("cloud", newEnvironmentCommand(a), newDPECommand(a), newAllowlistCommand(a), newComplianceCommand(a), newManagedCommand(a), newJobCommand(a), newS3Command(a), newGRPCCommand(a), newMeCommand(a), newUserCommand(a), newTokenCommand(a), newAuditCommand(a))
-	add("cluster", newHelmCommand(a), newKubectlCommand(a), newCraneCommand(a), newNodeCommand(a))
+	add("cluster", newHelmCommand(a), newKubectlCommand(a), newCraneCommand(a), newNodeCommand(a), newClusterCommand(a))
 	add("sim", newClockCommand(a), newFaultCommand(a))
 	add("look", newWaitCommand(a), newEndpointsCommand(a), newTimelineCommand(a), newWhyCommand(a), newResidueCommand(a), newExpectCommand(a), newMatchCommand(a), newHTTPCommand(a), newVersionCommand(a))
 	return root

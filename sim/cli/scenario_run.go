@@ -139,7 +139,7 @@ func (a *app) runScenarios(cmd *cobra.Command, r *scenarioRun, names []string, o
 			if err := shared.Clean(ctx); err != nil {
 				return err
 			}
-			own.config.Target = targetOf(shared)
+			own.config.Target = shared.Target()
 		}
 		rehearse.Configure(&own.config, c.Scenario)
 		if cmd.Flags().Changed("seed") {

@@ -39,11 +39,28 @@ func (t *targetFlags) check() error {
 		WithHelp("the clusters are %s, in this process, and %s, in containers on this machine", rehearse.InProcess, rehearse.Kind)}
 }
 
-// open makes the cluster; nil if it is the one in the process. The caller closes what it got. Phases are told on stderr.
-func (t *targetFlags) open(ctx context.Context, a *app) (_ *kind.Cluster, err error) {
-	if err := t.check(); err != nil || t.cluster == rehearse.InProcess {
+// realCluster is a cluster beside this process.
+type realCluster interface {
+	Target() *stack.Target           // what a simulator needs of it
+	Clean(ctx context.Context) error // removes what a scenario has left, before the next
+	Close() error                    // removes what is not to stay
+}
+
+var _ realCluster = (*kind.Cluster)(nil)
+
+// open makes or finds the cluster; nil if it is the one in the process. The caller closes what it got. Phases are told on stderr.
+func (t *targetFlags) open(ctx context.Context, a *app) (realCluster, error) {
+	if err := t.check(); err != nil {
 		return nil, err
 	}
+	switch t.cluster {
+	case rehearse.Kind:
+		return t.openKind(ctx, a)
+	}
+	return nil, nil //nolint:nilnil // the one in the process needs none
+}
+
+func (t *targetFlags) openKind(ctx context.Context, a *app) (_ realCluster, err error) {
 	o := t.kind
 	o.NodeImage = cmp.Or(o.NodeImage, a.Getenv("DPESIM_KIND_NODE_IMAGE"))
 	o.Progress = func(what string) { fmt.Fprintf(a.Stderr, "kind: %s\n", strings.ToLower(what[:1])+what[1:]) }
@@ -59,12 +76,4 @@ func (t *targetFlags) open(ctx context.Context, a *app) (_ *kind.Cluster, err er
 		return nil, err
 	}
 	return c, nil
-}
-
-// targetOf gives what a simulator needs of a cluster; nil for none.
-func targetOf(c *kind.Cluster) *stack.Target {
-	if c == nil {
-		return nil
-	}
-	return &stack.Target{Config: c.RESTConfig(), Kubeconfig: c.Kubeconfig(), Gateway: c.Gateway(), Connect: c.Connect}
 }

@@ -167,7 +167,7 @@ func (a *app) onTarget(ctx context.Context, flags *stackFlags, run func() error)
 		}
 		if c != nil {
 			defer func() { err = errors.Join(err, c.Close()) }()
-			flags.config.Target = targetOf(c)
+			flags.config.Target = c.Target()
 		}
 	}
 	return run()

@@ -255,9 +255,6 @@ func (c *Cluster) Kubeconfig() []byte { return bytes.Clone(c.kubeconfig) }
 // RESTConfig gives what a client in this process needs.
 func (c *Cluster) RESTConfig() *rest.Config { return rest.CopyConfig(c.config) }
 
-// Gateway is this machine's address as the nodes and pods see it.
-func (c *Cluster) Gateway() netip.Addr { return c.gateway }
-
 // Close removes the cluster, or leaves it for the next run if it is to be kept.
 func (c *Cluster) Close() error {
 	if c.opts.Keep && len(c.nodes) > 0 {

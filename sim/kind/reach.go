@@ -16,9 +16,14 @@ import (
 	"github.com/dpesim/dpesim/sim/stack"
 )
 
-// Connect lets nodes pull images of the simulator's registry, as an administrator of nodes would: its authority is
+// Target gives what a simulator needs of the cluster.
+func (c *Cluster) Target() *stack.Target {
+	return &stack.Target{Config: c.RESTConfig(), Kubeconfig: c.Kubeconfig(), Gateway: c.gateway, Connect: c.connectNodes}
+}
+
+// connectNodes lets nodes pull images of the simulator's registry, as an administrator of nodes would: its authority is
 // trusted, its name known.
-func (c *Cluster) Connect(ctx context.Context, r stack.Reach) error {
+func (c *Cluster) connectNodes(ctx context.Context, r stack.Reach) error {
 	host, _, _ := strings.Cut(r.Inside, ":")
 	certs := path.Join("/etc/containerd/certs.d", r.Registry)
 	hosts := fmt.Sprintf("server = %q\n\n[host.%q]\n  ca = %q\n", "https://"+r.Registry, "https://"+r.Inside, path.Join(certs, "ca.crt"))

@@ -15,6 +15,7 @@ import (
 	"github.com/dpesim/dpesim/dpe/image"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/cluster"
+	"github.com/dpesim/dpesim/sim/cluster/probe"
 )
 
 // program is what the image's entry point starts.
@@ -64,9 +65,11 @@ func (r engines) word(ctx context.Context, c cluster.Container) error {
 		}
 		_, err = fmt.Fprintln(c.Log, line)
 		return err
+	case slices.Equal(words, probe.Command()):
+		return probe.Answer(ctx, c.Env[probe.Variable], probe.DialFunc(c.Dial), c.Log)
 	}
 	return sim.Errorf(sim.Invalid, "the in-process cluster does not run the command line %q", strings.Join(c.Args, " ")).
-		WithHelp("it runs 'dpe run' and 'dpe ready URL'; use a real cluster for others")
+		WithHelp("it runs 'dpe run', 'dpe ready URL' and 'cluster probe'; use a real cluster for others")
 }
 
 // engine runs an engine of the release that the image is labelled with.
