@@ -122,7 +122,7 @@ func newRootCommand(a *app) *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add("run", newUpCommand(a), newDemoCommand(a), newExecCommand(a), newShellCommand(a), newScenarioCommand(a))
+	add("run", newUpCommand(a), newDemoCommand(a), newExecCommand(a), newShellCommand(a), newScenarioCommand(a), newDoctorCommand(a))
 	add("cloud", newEnvironmentCommand(a), newDPECommand(a), newAllowlistCommand(a), newComplianceCommand(a), newManagedCommand(a), newJobCommand(a), newS3Command(a), newGRPCCommand(a), newMeCommand(a), newUserCommand(a), newTokenCommand(a), newAuditCommand(a))
 	add("cluster", newHelmCommand(a), newKubectlCommand(a), newCraneCommand(a), newNodeCommand(a), newClusterCommand(a))
 	add("sim", newClockCommand(a), newFaultCommand(a))

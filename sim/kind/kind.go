@@ -17,6 +17,7 @@ import (
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/kind/pkg/apis/config/defaults"
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 	"sigs.k8s.io/kind/pkg/cluster"
 	"sigs.k8s.io/kind/pkg/cluster/nodes"
@@ -28,10 +29,13 @@ import (
 // DefaultName is the cluster's name where nobody gives one. Clusters whose names begin with it are taken for a simulator's.
 const DefaultName = "dpesim"
 
+// DefaultNodeImage is the image of a node where nobody names one: that of the linked kind.
+const DefaultNodeImage = defaults.Image
+
 // Options say what cluster is wanted.
 type Options struct {
 	Name      string            // empty: [DefaultName]
-	NodeImage string            // empty: kind's own for this version of it
+	NodeImage string            // empty: [DefaultNodeImage]
 	Keep      bool              // leave the cluster at the end, and use it again if it is there
 	Dir       string            // for files of ours while the cluster is used; Close removes it
 	Progress  func(what string) // is told each phase, from one goroutine at a time; nil: nobody
@@ -197,15 +201,16 @@ func (c *Cluster) create(ctx context.Context, log *logger) error {
 		return err
 	}
 	if err := c.provider.Create(c.opts.Name, options...); err != nil {
-		return &sim.Error{Kind: sim.Unavailable, Msg: fmt.Sprintf("the kind cluster %s was not made: %s", c.opts.Name, log.cause(err)), Err: err, Help: remedy(log.cause(err))}
+		return &sim.Error{Kind: sim.Unavailable, Msg: fmt.Sprintf("the kind cluster %s was not made: %s", c.opts.Name, log.cause(err)), Err: err, Help: Remedy(log.cause(err))}
 	}
 	return nil
 }
 
-// remedy tells what to do about a failed creation.
-func remedy(cause string) string {
+// Remedy tells what to do about what a container engine, or kind, said as it failed.
+func Remedy(cause string) string {
 	for _, r := range []struct{ sign, help string }{
 		{"permission denied", "may you use the container engine? Try 'docker ps'. On Linux, your user must be in the group docker"},
+		{"Cannot connect", "start the container engine, and see that 'docker ps' answers; DOCKER_HOST and 'docker context' say which one is asked"},
 		{"pull", "the node image cannot be had: name one that is there with --kind-node-image, or load it ('docker load')"},
 		{"No such image", "the node image cannot be had: name one that is there with --kind-node-image, or load it ('docker load')"},
 		{"port is already allocated", "another program has a port that the cluster wants: run 'docker ps' and stop it"},

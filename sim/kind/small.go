@@ -11,9 +11,10 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
+// EnoughCPUs is how many CPUs a cluster needs to rehearse with requests as they are: three replicas of tier M and one more.
+const EnoughCPUs = 9
+
 const (
-	// enough is how much CPU a cluster needs to rehearse with requests as they are: three replicas of tier M and one more.
-	enough = "9"
 	// smallRequest is what a pod requests in a cluster that has less. It still gets what the machine has.
 	smallRequest = "10m"
 
@@ -32,7 +33,7 @@ func (c *Cluster) fit(ctx context.Context, client kubernetes.Interface) error {
 	for _, n := range nodes.Items {
 		have.Add(*n.Status.Allocatable.Cpu())
 	}
-	if have.Cmp(resource.MustParse(enough)) >= 0 {
+	if have.Cmp(*resource.NewQuantity(EnoughCPUs, resource.DecimalSI)) >= 0 {
 		return nil
 	}
 	c.opts.Progress(fmt.Sprintf("the cluster has %s CPUs: each pod requests %s of one instead of what its tier says", have.String(), smallRequest))
