@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
 	"github.com/dpesim/dpesim/sim/event"
@@ -38,11 +40,15 @@ func OpenReal(o RealOptions) (*Real, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a client of the cluster: %w", err)
 	}
+	records, err := metadata.NewForConfig(o.Config)
+	if err != nil {
+		return nil, fmt.Errorf("open a client of the cluster's metadata: %w", err)
+	}
 	view, err := newView(protobuf(rest.CopyConfig(o.Config)))
 	if err != nil {
 		return nil, err
 	}
-	return &Real{config: o.Config, kubeconfig: o.Kubeconfig, client: client, view: view, watcher: newWatcher(client, o.Bus), ready: make(chan struct{})}, nil
+	return &Real{config: o.Config, kubeconfig: o.Kubeconfig, client: client, view: view, watcher: newWatcher(client, records, o.Bus), ready: make(chan struct{})}, nil
 }
 
 // URL gives the API server's address.
@@ -60,8 +66,9 @@ func (c *Real) RESTConfig() *rest.Config { return rest.CopyConfig(c.config) }
 // View gives the cluster as its operator sees it.
 func (c *Real) View() *View { return c.view }
 
-// Made gives 0: a real cluster does not tell who made an object.
-func (c *Real) Made(string) uint64 { return 0 }
+// Made gives the Seq of the event that tells what made an object, 0 if that is not known: of Helm's records and Deployments
+// it is.
+func (c *Real) Made(uid string) uint64 { return c.watcher.trail.Acts.Of(types.UID(uid)).Made }
 
 // Objects is as [Cluster.Objects].
 func (c *Real) Objects(ctx context.Context) (map[string][]byte, error) {

@@ -5,12 +5,14 @@ import (
 	"strings"
 	"testing"
 
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/cluster"
 	"github.com/dpesim/dpesim/sim/event"
+	"github.com/dpesim/dpesim/sim/why"
 )
 
 // A cluster that is somebody else's is followed by its API alone: here the one in the process plays it.
@@ -50,7 +52,7 @@ func TestARealClusterIsFollowedByItsAPI(t *testing.T) {
 		return out
 	}
 	r.create(t, deployment("web", "v1", 2, 1, 0))
-	r.until(t, "two pods are told of as ready", func() bool { return len(told("pod ready")) == 2 })
+	r.until(t, "two pods are told of as ready", func() bool { return len(told("pod ready")) == 2 && len(told("deployment complete")) == 1 })
 	for _, e := range told("pod ready") {
 		if e.Part != sim.PartCluster || e.Cause == 0 || !strings.HasPrefix(e.Detail["pod"], "web-") {
 			t.Errorf("%+v", e)
@@ -59,10 +61,43 @@ func TestARealClusterIsFollowedByItsAPI(t *testing.T) {
 	if a, b := told("pod created"), told("container started"); len(a) != 2 || len(b) != 2 {
 		t.Errorf("%d created, %d started", len(a), len(b))
 	}
+	// first follows causes back.
+	first := func(e sim.Event) sim.Event {
+		for e.Cause != 0 {
+			e = bus.Since(e.Cause - 1)[0]
+		}
+		return e
+	}
+	if e := first(told("pod ready")[0]); e.What != "object created" || e.Detail["deployment"] != "web" || e.Detail["client"] == "" {
+		t.Errorf("the pods became ready because of %+v", e)
+	}
+	scale := &autoscalingv1.Scale{ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "default"}, Spec: autoscalingv1.ScaleSpec{Replicas: 3}}
+	if _, err := r.AppsV1().Deployments("default").UpdateScale(ctx, "web", scale, metav1.UpdateOptions{FieldManager: "kubectl"}); err != nil {
+		t.Fatal(err)
+	}
+	r.until(t, "a third is told of as ready", func() bool { return len(told("pod ready")) == 3 })
+	if words, _ := why.Act(first(told("pod ready")[2])); words != "somebody ran kubectl scale on deployments/web/scale" {
+		t.Errorf("the third became ready because %s", words)
+	}
+	r.until(t, "the Deployment is told of as complete", func() bool { return len(told("deployment complete")) == 2 })
+	victim := told("pod ready")[0].Detail["pod"]
+	if err := r.CoreV1().Pods("default").Delete(ctx, victim, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	r.until(t, "its successor is told of as ready", func() bool { return len(told("pod ready")) == 4 && len(told("pod deleted")) == 1 })
+	if e := first(told("pod deleted")[0]); e.What != "object deleted" || e.Detail["pod"] != victim {
+		t.Errorf("it went because of %+v", e)
+	}
+	if e := first(told("pod ready")[3]); e.What != "pod created" {
+		t.Errorf("nobody did anything to the Deployment, and its pod became ready because of %+v", e)
+	}
 	if err := r.AppsV1().Deployments("default").Delete(ctx, "web", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	r.until(t, "both are told of as gone", func() bool { return len(told("pod deleted")) == 2 })
+	r.until(t, "all are told of as gone", func() bool { return len(told("pod deleted")) >= 4 && len(told("pod deleted")) == len(told("pod created")) })
+	if e := first(told("pod deleted")[3]); e.What != "object deleted" || e.Detail["deployment"] != "web" {
+		t.Errorf("the last went because of %+v", e)
+	}
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "mine"}, StringData: map[string]string{"password": "hunter2"}}
 	if _, err := r.CoreV1().Secrets("default").Create(ctx, secret, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)

@@ -5,10 +5,13 @@ import (
 	"maps"
 	"strconv"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/dpesim/dpesim/sim/cluster/internal/trail"
@@ -16,61 +19,105 @@ import (
 )
 
 // watcher tells of a real cluster's pods, by what is written in them, in the words in which the cluster in the process tells of
-// its own. What happened between two writes is not told.
+// its own, and of what people did there. What happened between two writes is not told.
 type watcher struct {
-	factory informers.SharedInformerFactory
-	trail   *trail.Trail // notes of each pod what was told of it last
+	factory   informers.SharedInformerFactory
+	records   metadatainformer.SharedInformerFactory // of Helm's records: nobody reads what is in them
+	trail     *trail.Trail                           // notes of each pod what was told of it last
+	operators *operators
 }
 
-func newWatcher(client kubernetes.Interface, bus *event.Bus) *watcher {
-	return &watcher{factory: informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(slim)), trail: trail.New(bus)}
+func newWatcher(client kubernetes.Interface, records metadata.Interface, bus *event.Bus) *watcher {
+	t := trail.New(bus)
+	return &watcher{
+		factory: informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(slimmer)),
+		records: metadatainformer.NewFilteredSharedInformerFactory(records, 0, metav1.NamespaceAll, func(o *metav1.ListOptions) { o.LabelSelector = "owner=helm" }),
+		trail:   t, operators: newOperators(t),
+	}
+}
+
+// slimmer is [slim], but for Deployments: who manages which fields tells who did something.
+func slimmer(o any) (any, error) {
+	if _, ok := o.(*appsv1.Deployment); ok {
+		return o, nil
+	}
+	return slim(o)
 }
 
 // serve watches until ctx is done.
 func (w *watcher) serve(ctx context.Context) error {
-	pods := w.factory.Core().V1().Pods().Informer()
-	_, err := pods.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
-		AddFunc: func(o any, initial bool) {
-			if p, ok := o.(*corev1.Pod); ok && ours(p) && !initial {
-				w.tell(ctx, p, "pod created", nil)
-				w.changed(ctx, &corev1.Pod{}, p)
-			}
-		},
-		UpdateFunc: func(was, o any) {
-			old, ok := was.(*corev1.Pod)
-			p, ok2 := o.(*corev1.Pod)
-			if ok && ok2 && ours(p) {
-				w.changed(ctx, old, p)
-			}
-		},
-		DeleteFunc: func(o any) {
-			if x, ok := o.(cache.DeletedFinalStateUnknown); ok {
-				o = x.Obj
-			}
-			if p, ok := o.(*corev1.Pod); ok && ours(p) {
-				w.tell(ctx, p, "pod deleted", nil)
-				w.trail.Lock()
-				w.trail.Forget(p.UID)
-				w.trail.Unlock()
-			}
-		},
+	deployments := w.factory.Apps().V1().Deployments().Informer()
+	pods := follow(func(was, is metav1.Object) {
+		old, _ := was.(*corev1.Pod)
+		p, _ := is.(*corev1.Pod)
+		switch {
+		case p == nil && old != nil && ours(old):
+			w.gone(ctx, old)
+		case p == nil || !ours(p):
+		case old == nil:
+			w.made(ctx, p, deployments.GetIndexer())
+		default:
+			w.changed(ctx, old, p, deployments.GetIndexer())
+		}
 	})
-	if err != nil {
-		return err
+	for informer, handler := range map[cache.SharedIndexInformer]cache.ResourceEventHandler{
+		w.factory.Core().V1().Pods().Informer(): pods,
+		deployments:                             w.operators.deployments(ctx),
+		w.records.ForResource(corev1.SchemeGroupVersion.WithResource("secrets")).Informer(): w.operators.records(ctx),
+	} {
+		if _, err := informer.AddEventHandler(handler); err != nil {
+			return err
+		}
 	}
 	w.factory.StartWithContext(ctx)
+	w.records.Start(ctx.Done())
 	<-ctx.Done()
 	w.factory.Shutdown()
+	w.records.Shutdown()
 	return nil
+}
+
+// made tells of a new pod, and of what it is already.
+func (w *watcher) made(ctx context.Context, p *corev1.Pod, deployments cache.Indexer) {
+	w.trail.Lock()
+	w.trail.Note(p.UID).Wanted = w.operators.wanted(p, deployments)
+	w.trail.Unlock()
+	w.tell(ctx, p, "pod created", nil)
+	w.changed(ctx, &corev1.Pod{}, p, deployments)
+}
+
+// gone tells that a pod is no more.
+func (w *watcher) gone(ctx context.Context, p *corev1.Pod) {
+	w.tell(ctx, p, "pod deleted", nil)
+	w.trail.Lock()
+	defer w.trail.Unlock()
+	w.trail.Forget(p.UID)
+}
+
+// deleted notes why a pod is to go. If no act explains it, somebody has deleted it, or a controller has: the cluster does not say.
+func (w *watcher) deleted(ctx context.Context, p *corev1.Pod, deployments cache.Indexer) {
+	w.trail.Lock()
+	defer w.trail.Unlock()
+	seq := w.operators.wanted(p, deployments)
+	if seq == 0 {
+		seq = w.operators.tell(ctx, p, "object deleted", nil)
+	}
+	w.trail.Note(p.UID).Wanted = seq
 }
 
 // ours tells whether a pod is of an installation, and not of the cluster itself.
 func ours(p *corev1.Pod) bool { return p.Namespace != metav1.NamespaceSystem }
 
 // changed tells what is new in p since old.
-func (w *watcher) changed(ctx context.Context, old, p *corev1.Pod) {
+func (w *watcher) changed(ctx context.Context, old, p *corev1.Pod, deployments cache.Indexer) {
+	if old.DeletionTimestamp == nil && p.DeletionTimestamp != nil {
+		w.deleted(ctx, p, deployments)
+	}
 	if old.Spec.NodeName == "" && p.Spec.NodeName != "" {
 		w.tell(ctx, p, "pod scheduled", map[string]string{"node": p.Spec.NodeName})
+	}
+	if was, is := unschedulable(old), unschedulable(p); is != "" && was != is {
+		w.tell(ctx, p, "pod unschedulable", map[string]string{"reason": is})
 	}
 	for _, c := range p.Status.ContainerStatuses {
 		w.container(ctx, p, containerOf(old, c.Name), c)
@@ -116,6 +163,16 @@ func containerOf(p *corev1.Pod, name string) corev1.ContainerStatus {
 		}
 	}
 	return corev1.ContainerStatus{}
+}
+
+// unschedulable gives why no node has room for a pod, empty if one has, or nobody has looked yet.
+func unschedulable(p *corev1.Pod) string {
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
+			return c.Message
+		}
+	}
+	return ""
 }
 
 func readiness(p *corev1.Pod) bool {

@@ -15,9 +15,7 @@ const writeRefused = "write refused"
 const commandsStarted = "commands started"
 
 // person tells whether e is what a person did in the cluster.
-func person(e sim.Event) bool {
-	return e.Part == sim.PartCluster && e.Detail["user"] != "" && e.Detail["client"] != ""
-}
+func person(e sim.Event) bool { return e.Part == sim.PartCluster && e.Detail["client"] != "" }
 
 // told tells whether a detail is in the words of [did].
 func told(key string) bool {
@@ -36,11 +34,13 @@ func Act(e sim.Event) (words string, ok bool) {
 	return oneLine(did(e)), true
 }
 
-// did says what a person did: "operator ran helm upgrade of edge-eu", "operator ran kubectl delete on pods/edge-eu-1".
+// did says what a person did: "operator ran helm upgrade of edge-eu", "operator ran kubectl delete on pods/edge-eu-1". A real
+// cluster does not say who it was: "somebody ran kubectl scale on deployments/edge-eu/scale".
 func did(e sim.Event) string {
 	d := e.Detail
+	who := cmp.Or(d["user"], "somebody")
 	if verb, ok := strings.CutSuffix(strings.TrimPrefix(e.What, "helm "), " started"); ok && d["release"] != "" {
-		return d["user"] + " ran helm " + verb + " of " + d["release"]
+		return who + " ran helm " + verb + " of " + d["release"]
 	}
 	command := cmp.Or(d["command"], d["client"]+" "+d["verb"])
 	object := d["resource"]
@@ -50,5 +50,5 @@ func did(e sim.Event) string {
 	if d["subresource"] != "" {
 		object += "/" + d["subresource"]
 	}
-	return d["user"] + " ran " + command + " on " + object
+	return who + " ran " + command + " on " + object
 }

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/cluster/internal/release"
 	"github.com/dpesim/dpesim/sim/cluster/internal/trail"
 	"github.com/dpesim/dpesim/sim/event"
 )
@@ -26,12 +27,12 @@ type witness struct {
 	decoder runtime.Decoder // of answers
 
 	mu       sync.Mutex
-	releases map[releaseName]operation // Helm's, under way
-	refused  map[string]bool           // what has been told and would be told again
+	releases map[release.Name]operation // Helm's, under way
+	refused  map[string]bool            // what has been told and would be told again
 }
 
 func newWitness(bus *event.Bus, acts *trail.Acts, decoder runtime.Decoder) *witness {
-	return &witness{bus: bus, acts: acts, decoder: decoder, releases: map[releaseName]operation{}, refused: map[string]bool{}}
+	return &witness{bus: bus, acts: acts, decoder: decoder, releases: map[release.Name]operation{}, refused: map[string]bool{}}
 }
 
 // act is a write of a person that is under way.
@@ -161,14 +162,14 @@ func (a *act) tell(ctx context.Context, s step) {
 		return
 	}
 	a.told[uid] = true
-	if record, ok := recordOf(a.info.Resource, s.object); ok {
+	if record, ok := release.RecordOf(a.info.Resource, s.object); ok {
 		a.tellRelease(ctx, record, s)
-		if seq := a.witness.operation(a.who, record.release); s.creates {
+		if seq := a.witness.operation(a.who, record.Release); s.creates {
 			a.witness.acts.Note(uid, trail.Act{Seq: seq, Made: seq})
 		}
 		return
 	}
-	seq := a.witness.operation(a.who, releaseOf(s.object))
+	seq := a.witness.operation(a.who, release.Of(s.object))
 	if seq == 0 {
 		seq = a.publish(ctx, s.object, what(s), a.about(s.object))
 	}

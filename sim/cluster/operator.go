@@ -1,0 +1,221 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/cluster/internal/release"
+	"github.com/dpesim/dpesim/sim/cluster/internal/trail"
+)
+
+// operators tells what people did in a real cluster, as far as its objects say so: Helm's records of releases, and who has set
+// which fields of a Deployment. By which program, an object tells; as whom, or who deleted something, it does not. All is
+// guarded by the trail's lock.
+type operators struct {
+	trail    *trail.Trail
+	releases map[release.Name]uint64         // Seq of Helm's operation under way
+	ended    map[types.NamespacedName]uint64 // Seq of what deleted a Deployment
+}
+
+func newOperators(t *trail.Trail) *operators {
+	return &operators{trail: t, releases: map[release.Name]uint64{}, ended: map[types.NamespacedName]uint64{}}
+}
+
+// records follows Helm's records, of which only the metadata are read.
+func (o *operators) records(ctx context.Context) cache.ResourceEventHandler {
+	tell := func(was, is metav1.Object) {
+		r, ok := release.RecordOf("secrets", cmp.Or(is, was))
+		if !ok {
+			return
+		}
+		status := func(o metav1.Object) string {
+			if o == nil {
+				return ""
+			}
+			return o.GetLabels()["status"]
+		}
+		c := release.Changed(status(was), status(is))
+		if c.What == "" {
+			return
+		}
+		o.trail.Lock()
+		defer o.trail.Unlock()
+		detail := map[string]string{"release": r.Release.Name, "revision": r.Revision}
+		if !c.Begins {
+			o.trail.Tell(ctx, named(cmp.Or(is, was), r.Release.Name), o.releases[r.Release], c.What, detail)
+			delete(o.releases, r.Release)
+			return
+		}
+		detail["client"] = "helm"
+		seq := o.trail.Tell(ctx, named(is, r.Release.Name), 0, c.What, detail)
+		o.releases[r.Release] = seq
+		o.trail.Acts.Note(is.GetUID(), trail.Act{Seq: seq, Made: seq})
+	}
+	return follow(tell)
+}
+
+// deployments follows what is done to Deployments.
+func (o *operators) deployments(ctx context.Context) cache.ResourceEventHandler {
+	return follow(func(was, is metav1.Object) {
+		before, _ := was.(*appsv1.Deployment)
+		d, _ := is.(*appsv1.Deployment)
+		o.trail.Lock()
+		defer o.trail.Unlock()
+		switch {
+		case d == nil && before != nil:
+			seq := cmp.Or(o.releases[release.Of(before)], o.tell(ctx, before, "object deleted", nil))
+			o.ended[types.NamespacedName{Namespace: before.Namespace, Name: before.Name}] = seq
+			o.trail.Forget(before.UID)
+		case d == nil:
+		case before == nil:
+			o.acted(ctx, d, "object created", setter(nil, d.ManagedFields))
+		case before.Generation != d.Generation:
+			o.acted(ctx, d, "object changed", setter(before.ManagedFields, d.ManagedFields))
+		case served(d) && !served(before):
+			n := o.trail.Note(d.UID)
+			o.trail.Tell(ctx, d, n.Wanted, "deployment complete", map[string]string{"deployment": d.Name, "revision": d.Annotations["deployment.kubernetes.io/revision"]})
+			n.Wanted = 0 // if a pod is missing from now on, the reason is another
+		}
+	})
+}
+
+// acted notes who has made or changed d, and tells it unless it is part of what Helm does. The cluster's own parts are nobody.
+func (o *operators) acted(ctx context.Context, d *appsv1.Deployment, what string, by metav1.ManagedFieldsEntry) {
+	if strings.HasPrefix(by.Manager, "kube-") {
+		return
+	}
+	kubectl := strings.HasPrefix(by.Manager, "kubectl")
+	seq := o.releases[release.Of(d)]
+	if seq == 0 || kubectl {
+		detail := map[string]string{"client": by.Manager, "verb": strings.ToLower(string(by.Operation)), "subresource": by.Subresource}
+		if kubectl {
+			detail["client"], detail["command"] = "kubectl", command(by)
+		}
+		seq = o.tell(ctx, d, what, detail)
+	}
+	act := trail.Act{Seq: seq, Generation: d.Generation}
+	if what == "object created" {
+		act.Made = seq
+		delete(o.ended, types.NamespacedName{Namespace: d.Namespace, Name: d.Name})
+	}
+	o.trail.Acts.Note(d.UID, act)
+	o.trail.Note(d.UID).Wanted = seq
+}
+
+// tell publishes an event about an object that somebody has written.
+func (o *operators) tell(ctx context.Context, of metav1.Object, what string, detail map[string]string) uint64 {
+	d := map[string]string{"name": of.GetName()}
+	switch of.(type) {
+	case *appsv1.Deployment:
+		d["resource"], d["deployment"] = "deployments", of.GetName()
+	case *corev1.Pod:
+		d["resource"], d["pod"] = "pods", of.GetName()
+	}
+	for k, v := range detail {
+		if v != "" {
+			d[k] = v
+		}
+	}
+	return o.trail.Tell(ctx, of, 0, what, d)
+}
+
+// wanted gives why the pods of p's Deployment are to change now, 0 if that is not known: what was done to the Deployment and
+// is not served yet, or what Helm does.
+func (o *operators) wanted(p *corev1.Pod, deployments cache.Indexer) uint64 {
+	name := types.NamespacedName{Namespace: p.Namespace, Name: deploymentOf(p)}
+	if x, ok, err := deployments.GetByKey(name.String()); err == nil && ok {
+		if d, ok := x.(*appsv1.Deployment); ok {
+			return o.trail.Of(d.UID).Wanted
+		}
+	}
+	return cmp.Or(o.ended[name], o.releases[release.Name{Namespace: p.Namespace, Name: p.Labels["app.kubernetes.io/instance"]}])
+}
+
+// deploymentOf gives the name of the Deployment that a pod is of, empty if of none. A ReplicaSet has that name and the hash that
+// its pods are labelled with. Source: Kubernetes, "Deployments", pod-template-hash label.
+func deploymentOf(p *corev1.Pod) string {
+	if r := metav1.GetControllerOf(p); r != nil && r.Kind == "ReplicaSet" {
+		if name, ok := strings.CutSuffix(r.Name, "-"+p.Labels[appsv1.DefaultDeploymentUniqueLabelKey]); ok {
+			return name
+		}
+	}
+	return ""
+}
+
+// served tells whether a Deployment has all that it asks for, and nothing else.
+func served(d *appsv1.Deployment) bool {
+	n, s := int32(1), d.Status
+	if d.Spec.Replicas != nil {
+		n = *d.Spec.Replicas
+	}
+	return s.ObservedGeneration >= d.Generation && s.Replicas == n && s.UpdatedReplicas == n && s.AvailableReplicas == n
+}
+
+// setter gives the newest entry that is in now and was not before, but for those of the status.
+func setter(before, now []metav1.ManagedFieldsEntry) (newest metav1.ManagedFieldsEntry) {
+	for _, e := range now {
+		same := func(x metav1.ManagedFieldsEntry) bool {
+			return x.Manager == e.Manager && x.Operation == e.Operation && x.Subresource == e.Subresource && x.Time.Equal(e.Time) && x.FieldsV1.String() == e.FieldsV1.String()
+		}
+		if e.Subresource != "status" && !slices.ContainsFunc(before, same) && !e.Time.Before(newest.Time) {
+			newest = e
+		}
+	}
+	return newest
+}
+
+// command gives what a person typed, by the name under which kubectl manages fields: "kubectl-edit", "kubectl-client-side-apply",
+// "kubectl" for an apply on the server's side, or for a scale.
+func command(by metav1.ManagedFieldsEntry) string {
+	verb := strings.TrimPrefix(strings.TrimPrefix(by.Manager, "kubectl"), "-")
+	switch {
+	case by.Subresource == "scale":
+		verb = "scale"
+	case by.Operation == metav1.ManagedFieldsOperationApply, verb == "client-side-apply":
+		verb = "apply"
+	}
+	return strings.TrimSpace("kubectl " + verb)
+}
+
+// named is an object as what an event about a release is about: the DPE is the release's name.
+func named(o metav1.Object, release string) metav1.Object {
+	label := ""
+	if sim.Label(release).Valid() {
+		label = release
+	}
+	return &metav1.ObjectMeta{Namespace: o.GetNamespace(), Labels: map[string]string{"app.kubernetes.io/instance": label}}
+}
+
+// follow makes a handler of one function, which is told of each change with the object before, nil for a new one, and after, nil for
+// one that is gone. What was there from the beginning is not told.
+func follow(tell func(was, is metav1.Object)) cache.ResourceEventHandler {
+	of := func(x any) metav1.Object {
+		if gone, ok := x.(cache.DeletedFinalStateUnknown); ok {
+			x = gone.Obj
+		}
+		o, err := meta.Accessor(x)
+		if err != nil {
+			return nil
+		}
+		return o
+	}
+	return cache.ResourceEventHandlerDetailedFuncs{
+		AddFunc: func(x any, initial bool) {
+			if !initial {
+				tell(nil, of(x))
+			}
+		},
+		UpdateFunc: func(was, is any) { tell(of(was), of(is)) },
+		DeleteFunc: func(x any) { tell(of(x), nil) },
+	}
+}
