@@ -4,6 +4,7 @@ package kind
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/kind/pkg/cluster/nodeutils"
 
 	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/clock"
 )
 
 // DefaultName is the cluster's name where nobody gives one. Clusters whose names begin with it are taken for a simulator's.
@@ -38,12 +39,14 @@ type Options struct {
 	NodeImage string            // empty: [DefaultNodeImage]
 	Keep      bool              // leave the cluster at the end, and use it again if it is there
 	Dir       string            // for files of ours while the cluster is used; Close removes it
-	Progress  func(what string) // is told each phase, from one goroutine at a time; nil: nobody
+	Progress  func(what string) // is told each phase, and what a long one waits for, from one goroutine at a time; nil: nobody
+	Clock     *clock.Clock      // nil: the machine's
 }
 
 // Cluster is a cluster that runs. It is safe for concurrent use.
 type Cluster struct {
 	opts       Options
+	log        *logger
 	provider   *cluster.Provider
 	nodes      []nodes.Node
 	gateway    netip.Addr
@@ -51,77 +54,72 @@ type Cluster struct {
 	config     *rest.Config
 }
 
-// readyTimeout is how long the control plane may take to become ready.
-const readyTimeout = 3 * time.Minute
-
 // Open makes the cluster, which takes half a minute or so, or uses the one that an earlier run has kept. What a run left that
 // was killed is removed first. kind cannot be interrupted: when ctx ends, Open waits for the phase to end, removes what was made, and
 // returns ctx's error.
 //
-// It returns Unavailable if there is no Docker, Podman or nerdctl that can be used, and Conflict if a cluster of that name
-// belongs to somebody else.
+// It returns Unavailable if there is no Docker, Podman or nerdctl that can be used, or if the cluster does not come up, and Conflict
+// if a cluster of that name belongs to somebody else.
 func Open(ctx context.Context, o Options) (_ *Cluster, err error) {
-	if o.Name == "" {
-		o.Name = DefaultName
-	}
-	if o.Progress == nil {
-		o.Progress = func(string) {}
-	}
-	log := &logger{tell: o.Progress}
-	provider, err := detect(log)
+	c, err := detect(o)
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{opts: o, provider: provider}
 	there, err := c.find()
 	if err != nil {
 		return nil, err
 	}
+	defer c.follow(ctx)()
 	if !there {
-		if err := c.create(ctx, log); err != nil {
+		if err := c.create(ctx); err != nil {
 			return nil, err
 		}
 	}
 	defer func() {
 		if err != nil {
+			c.opts.Keep = c.opts.Keep && there // a new one that is not as it should be is of no use
 			err = errors.Join(err, c.Close())
 		}
 	}()
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if c.nodes, err = provider.ListInternalNodes(o.Name); err != nil {
-		return nil, fmt.Errorf("list the nodes of the kind cluster %s: %w", o.Name, err)
+	if c.nodes, err = c.provider.ListInternalNodes(c.opts.Name); err != nil {
+		return nil, c.failed("does not tell its nodes", err)
 	}
 	if len(c.nodes) == 0 {
-		return nil, sim.Errorf(sim.Conflict, "the kind cluster %s has no node", o.Name).WithHelp("remove it: kind delete cluster --name %s", o.Name)
+		return nil, sim.Errorf(sim.Conflict, "the kind cluster %s has no node", c.opts.Name).WithHelp("remove it: dpesim cluster remove --kind-name %s", c.opts.Name)
 	}
 	if err := c.own(os.Getpid()); err != nil {
 		return nil, err
 	}
-	return c, errors.Join(c.findGateway(), c.connect())
+	return c, errors.Join(c.ready(ctx), c.findGateway(), c.connect())
 }
 
 // detect finds what runs containers here.
-func detect(log *logger) (*cluster.Provider, error) {
-	how, err := cluster.DetectNodeProvider()
-	if err == nil && how == nil {
-		err = errors.New("neither Docker, nor Podman, nor nerdctl was found")
+func detect(o Options) (*Cluster, error) {
+	if o.Name == "" {
+		o.Name = DefaultName
 	}
+	if o.Progress == nil {
+		o.Progress = func(string) {}
+	}
+	if o.Clock == nil {
+		o.Clock = clock.New()
+	}
+	how, err := cluster.DetectNodeProvider()
 	if err != nil {
 		return nil, &sim.Error{
-			Kind: sim.Unavailable, Msg: "there is nothing that could run a kind cluster: " + err.Error(), Err: err,
+			Kind: sim.Unavailable, Msg: "there is nothing that could run a kind cluster: neither Docker, nor nerdctl, nor Podman is on the PATH", Err: err,
 			Help: "install Docker and start it, or rehearse on the cluster in the process: --cluster inprocess",
 		}
 	}
-	p := cluster.NewProvider(cluster.ProviderWithLogger(log), how)
-	if _, err := p.List(); err != nil {
-		return nil, &sim.Error{
-			Kind: sim.Unavailable, Msg: "the container engine does not answer: " + log.cause(err), Err: err,
-			Help: "is it started, and may you use it? Try 'docker ps'. On Linux, your user must be in the group docker",
-		}
+	log := &logger{clock: o.Clock, tell: o.Progress}
+	c := &Cluster{opts: o, log: log, provider: cluster.NewProvider(cluster.ProviderWithLogger(log), how)}
+	if _, err := c.provider.List(); err != nil {
+		return nil, &sim.Error{Kind: sim.Unavailable, Msg: "the container engine does not answer: " + said(err), Err: err, Help: Remedy(said(err))}
 	}
-	return p, nil
+	return c, nil
 }
 
 // ownerFile on a node says which process uses the cluster.
@@ -129,33 +127,69 @@ const ownerFile = "/kind/dpesim-owner"
 
 // find tells whether there is a cluster to be used again. One that a killed run has left is removed.
 func (c *Cluster) find() (bool, error) {
+	there, kept, err := c.look()
+	if err != nil || !there || kept && c.opts.Keep {
+		return there, err
+	}
+	c.log.say("removing the cluster that an earlier run has left")
+	return false, c.remove()
+}
+
+// look tells whether there is a cluster of that name, and whether an earlier run has kept it. It returns Conflict for one that is
+// somebody else's or in use.
+func (c *Cluster) look() (there, kept bool, err error) {
 	names, err := c.provider.List()
 	if err != nil {
-		return false, fmt.Errorf("list kind clusters: %w", err)
+		return false, false, c.failed("cannot be looked for", err)
 	}
 	if !slices.Contains(names, c.opts.Name) {
-		return false, nil
+		return false, false, nil
 	}
 	all, err := c.provider.ListInternalNodes(c.opts.Name)
 	if err != nil {
-		return false, fmt.Errorf("list the nodes of the kind cluster %s: %w", c.opts.Name, err)
+		return false, false, c.failed("does not tell its nodes", err)
 	}
 	pid, marked := ownerOf(all)
 	switch {
 	case !marked && !strings.HasPrefix(c.opts.Name, DefaultName):
-		return false, sim.Errorf(sim.Conflict, "a kind cluster %s is there, and no simulator made it", c.opts.Name).
+		return false, false, sim.Errorf(sim.Conflict, "a kind cluster %s is there, and no simulator made it", c.opts.Name).
 			WithHelp("give another name (--kind-name); to rehearse on a cluster of yours, use --cluster kubeconfig:kind-%s", c.opts.Name)
 	case marked && pid != 0 && running(pid):
-		return false, sim.Errorf(sim.Conflict, "the kind cluster %s is used by the simulator with process id %d", c.opts.Name, pid).
+		return false, false, sim.Errorf(sim.Conflict, "the kind cluster %s is used by the simulator with process id %d", c.opts.Name, pid).
 			WithHelp("stop that one, or give another name: --kind-name")
-	case marked && pid == 0 && c.opts.Keep:
-		return true, nil
 	}
-	c.opts.Progress("removing the cluster that an earlier run has left")
+	return true, marked && pid == 0, nil
+}
+
+// remove removes the cluster.
+func (c *Cluster) remove() error {
 	if err := c.provider.Delete(c.opts.Name, c.scratch()); err != nil {
-		return false, fmt.Errorf("remove the kind cluster %s of an earlier run: %w", c.opts.Name, err)
+		return c.failed("was not removed", err)
 	}
-	return false, nil
+	return nil
+}
+
+// Remove removes a cluster that a simulator has made and kept, or left. Of the options it uses Name.
+//
+// It returns NotFound if there is none of that name, Conflict if it is in use or no simulator made it, and Unavailable if the
+// container engine cannot be used.
+func Remove(o Options) (err error) {
+	if o.Dir, err = os.MkdirTemp("", "dpesim-kind-"); err != nil {
+		return fmt.Errorf("make a folder for kind: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(o.Dir)) }()
+	c, err := detect(o)
+	if err != nil {
+		return err
+	}
+	there, _, err := c.look()
+	if err == nil && !there {
+		err = sim.Errorf(sim.NotFound, "there is no kind cluster %s", c.opts.Name).WithHelp("give its name: --kind-name; 'docker ps' lists the containers of clusters")
+	}
+	if err != nil {
+		return err
+	}
+	return c.remove()
 }
 
 // ownerOf reads which process uses the cluster of these nodes, 0 if it was kept, and whether that is written there.
@@ -176,7 +210,7 @@ func ownerOf(all []nodes.Node) (pid int, marked bool) {
 func (c *Cluster) own(pid int) error {
 	for _, n := range c.nodes {
 		if err := nodeutils.WriteFile(n, ownerFile, strconv.Itoa(pid)); err != nil {
-			return fmt.Errorf("mark the node %s as used: %w", n, err)
+			return c.failed("cannot be marked as used", err)
 		}
 	}
 	return nil
@@ -185,50 +219,29 @@ func (c *Cluster) own(pid int) error {
 // scratch is a kubeconfig of ours: kind must not write into the person's.
 func (c *Cluster) scratch() string { return path.Join(c.opts.Dir, "kind-kubeconfig") }
 
-func (c *Cluster) create(ctx context.Context, log *logger) error {
+func (c *Cluster) create(ctx context.Context) error {
 	options := []cluster.CreateOption{
 		cluster.CreateWithV1Alpha4Config(&v1alpha4.Cluster{
 			TypeMeta: v1alpha4.TypeMeta{Kind: "Cluster", APIVersion: "kind.x-k8s.io/v1alpha4"},
 			Nodes:    []v1alpha4.Node{{Role: v1alpha4.ControlPlaneRole}},
 		}),
-		cluster.CreateWithKubeconfigPath(c.scratch()), cluster.CreateWithWaitForReady(readyTimeout),
+		cluster.CreateWithKubeconfigPath(c.scratch()), cluster.CreateWithNodeImage(cmp.Or(c.opts.NodeImage, DefaultNodeImage)),
 		cluster.CreateWithDisplayUsage(false), cluster.CreateWithDisplaySalutation(false),
-	}
-	if c.opts.NodeImage != "" {
-		options = append(options, cluster.CreateWithNodeImage(c.opts.NodeImage))
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if err := c.provider.Create(c.opts.Name, options...); err != nil {
-		return &sim.Error{Kind: sim.Unavailable, Msg: fmt.Sprintf("the kind cluster %s was not made: %s", c.opts.Name, log.cause(err)), Err: err, Help: Remedy(log.cause(err))}
+		return c.failed("was not made", err)
 	}
 	return nil
-}
-
-// Remedy tells what to do about what a container engine, or kind, said as it failed.
-func Remedy(cause string) string {
-	for _, r := range []struct{ sign, help string }{
-		{"permission denied", "may you use the container engine? Try 'docker ps'. On Linux, your user must be in the group docker"},
-		{"Cannot connect", "start the container engine, and see that 'docker ps' answers; DOCKER_HOST and 'docker context' say which one is asked"},
-		{"pull", "the node image cannot be had: name one that is there with --kind-node-image, or load it ('docker load')"},
-		{"No such image", "the node image cannot be had: name one that is there with --kind-node-image, or load it ('docker load')"},
-		{"port is already allocated", "another program has a port that the cluster wants: run 'docker ps' and stop it"},
-		{"no space left", "the disk is full: 'docker system df' shows what takes how much"},
-		{"cgroup", "the container engine cannot limit memory and CPU here: see 'kind: known issues' for cgroups"},
-	} {
-		if strings.Contains(cause, r.sign) {
-			return r.help
-		}
-	}
-	return "is there enough memory (2 GiB) and disk (5 GiB) for a node? 'docker logs' of the node says more; see also 'kind: known issues'"
 }
 
 // findGateway finds this machine's address as the nodes see it.
 func (c *Cluster) findGateway() error {
 	var out bytes.Buffer
 	if err := c.nodes[0].Command("ip", "-4", "route", "show", "default").SetStdout(&out).Run(); err != nil {
-		return fmt.Errorf("ask a node for its way out: %w", err)
+		return c.failed("does not tell its way out", err)
 	}
 	words := strings.Fields(out.String())
 	if i := slices.Index(words, "via"); i >= 0 && i+1 < len(words) {
@@ -244,7 +257,7 @@ func (c *Cluster) findGateway() error {
 func (c *Cluster) connect() error {
 	text, err := c.provider.KubeConfig(c.opts.Name, false)
 	if err != nil {
-		return fmt.Errorf("read the kubeconfig of the kind cluster %s: %w", c.opts.Name, err)
+		return c.failed("does not give its kubeconfig", err)
 	}
 	c.kubeconfig = []byte(text)
 	if c.config, err = clientcmd.RESTConfigFromKubeConfig(c.kubeconfig); err != nil {
@@ -265,11 +278,5 @@ func (c *Cluster) Close() error {
 	if c.opts.Keep && len(c.nodes) > 0 {
 		return errors.Join(c.own(0), os.RemoveAll(c.opts.Dir))
 	}
-	if err := errors.Join(c.provider.Delete(c.opts.Name, c.scratch()), os.RemoveAll(c.opts.Dir)); err != nil {
-		return &sim.Error{
-			Kind: sim.Unavailable, Msg: fmt.Sprintf("the kind cluster %s was not removed: %v", c.opts.Name, err), Err: err,
-			Help: "remove it: kind delete cluster --name " + c.opts.Name,
-		}
-	}
-	return nil
+	return errors.Join(c.remove(), os.RemoveAll(c.opts.Dir))
 }

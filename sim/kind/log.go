@@ -1,16 +1,27 @@
 package kind
 
 import (
-	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"time"
 
-	"sigs.k8s.io/kind/pkg/exec"
 	"sigs.k8s.io/kind/pkg/log"
+
+	"github.com/dpesim/dpesim/sim/clock"
 )
 
-// logger tells kind's phases.
-type logger struct{ tell func(what string) }
+// logger tells kind's phases, and knows which one goes on.
+type logger struct {
+	clock *clock.Clock
+
+	mu    sync.Mutex
+	tell  func(what string)
+	phase string // that goes on
+	since time.Time
+	told  time.Time // when something was told of it last
+	seen  string    // what it was seen to wait for last
+}
 
 var (
 	_ log.Logger     = (*logger)(nil)
@@ -37,7 +48,7 @@ func (l *logger) V(level log.Level) log.InfoLogger {
 	return l
 }
 
-// Info tells a phase as it begins. kind decorates it for a terminal.
+// Info tells a phase as it begins: then kind's line ends with dots. kind decorates it for a terminal.
 func (l *logger) Info(message string) {
 	text := strings.TrimSpace(strings.Map(func(r rune) rune {
 		if r > 0x7e {
@@ -45,8 +56,8 @@ func (l *logger) Info(message string) {
 		}
 		return r
 	}, message))
-	if text = strings.TrimSpace(strings.TrimSuffix(text, "...")); text != "" {
-		l.tell(text)
+	if phase, begins := strings.CutSuffix(text, "..."); begins {
+		l.begin(strings.TrimSpace(phase))
 	}
 }
 
@@ -56,11 +67,53 @@ func (l *logger) Infof(format string, args ...any) { l.Info(fmt.Sprintf(format, 
 // Enabled says that phases are told.
 func (l *logger) Enabled() bool { return true }
 
-// cause gives the words of what failed: kind's own error has only the command's exit status.
-func (l *logger) cause(err error) string {
-	if e, ok := errors.AsType[*exec.RunError](err); ok && len(e.Output) > 0 {
-		lines := strings.Split(strings.TrimSpace(string(e.Output)), "\n")
-		return lines[len(lines)-1]
-	}
-	return err.Error()
+// say tells something.
+func (l *logger) say(what string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tell(what)
 }
+
+// begin tells a phase.
+func (l *logger) begin(phase string) {
+	l.say(phase)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.phase, l.seen = phase, ""
+	l.since, l.told = l.clock.Now(), l.clock.Now()
+}
+
+// end says that no phase goes on any more.
+func (l *logger) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.phase = ""
+}
+
+// current gives the phase that goes on, and what it was seen to wait for.
+func (l *logger) current() (phase, seen string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.phase, l.seen
+}
+
+// silent gives the phase that goes on, and for how long nothing has been told of it.
+func (l *logger) silent() (phase string, d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.phase, l.clock.Now().Sub(l.told)
+}
+
+// wait tells what the phase waits for, if it still goes on.
+func (l *logger) wait(phase, seen string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.phase == phase {
+		now := l.clock.Now()
+		l.seen, l.told = seen, now
+		l.tell(fmt.Sprintf("still %s, for %s: %s", lower(phase), now.Sub(l.since).Round(time.Second), seen))
+	}
+}
+
+// lower makes of a phase a part of a sentence.
+func lower(phase string) string { return strings.ToLower(phase[:1]) + phase[1:] }
