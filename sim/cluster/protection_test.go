@@ -40,7 +40,7 @@ func TestStorageInUseStays(t *testing.T) {
 	r.place(t, "late", func(s *corev1.PodSpec) {
 		s.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"}}}}
 	})
-	want := `0/3 nodes are available: persistentvolumeclaim "data" is being deleted.` + notHelpful
+	want := `0/3 nodes are available: persistentvolumeclaim "data" is being deleted. not found`
 	if got := r.why(t, "late"); got != want { // the controllers have had their turn
 		t.Errorf("told %q\nwant %q", got, want)
 	}

@@ -92,7 +92,7 @@ func TestPullFailuresAreToldAsContainerdDoes(t *testing.T) {
 	r.pullSecret(t, "wrong-token", "token.example", "old")
 	r.pullSecret(t, "wrong-basic", "basic.example", "old")
 	pull := func(image string) string {
-		return fmt.Sprintf("failed to pull and unpack image %q: failed to resolve reference %q: ", image, image)
+		return fmt.Sprintf("failed to pull and unpack image %q: failed to resolve image: ", image)
 	}
 	for _, tt := range []struct{ name, image, secret, want string }{
 		{"rotated", "token.example/team/app:v1", "wrong-token", pull("token.example/team/app:v1") +

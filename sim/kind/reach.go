@@ -21,9 +21,22 @@ func (c *Cluster) Target() *stack.Target {
 	return &stack.Target{Config: c.RESTConfig(), Kubeconfig: c.Kubeconfig(), Gateway: c.gateway, Connect: c.connectNodes}
 }
 
-// connectNodes lets nodes pull images of the simulator's registry, as an administrator of nodes would: its authority is
-// trusted, its name known.
+// connectNodes makes the cluster fit for a simulator: nodes pull images of its registry, pods that do not run as root write to
+// their volumes, and they find room.
 func (c *Cluster) connectNodes(ctx context.Context, r stack.Reach) error {
+	if err := c.Trust(r); err != nil {
+		return err
+	}
+	client, err := kubernetes.NewForConfig(c.config)
+	if err != nil {
+		return fmt.Errorf("open a client: %w", err)
+	}
+	return errors.Join(c.openVolumes(ctx, client), c.fit(ctx, client))
+}
+
+// Trust lets nodes pull images of a registry at the gateway, as an administrator of nodes would: its authority is trusted, its
+// name known. It takes the place of the registry before.
+func (c *Cluster) Trust(r stack.Reach) error {
 	host, _, _ := strings.Cut(r.Inside, ":")
 	certs := path.Join("/etc/containerd/certs.d", r.Registry)
 	hosts := fmt.Sprintf("server = %q\n\n[host.%q]\n  ca = %q\n", "https://"+r.Registry, "https://"+r.Inside, path.Join(certs, "ca.crt"))
@@ -39,11 +52,7 @@ func (c *Cluster) connectNodes(ctx context.Context, r stack.Reach) error {
 			return fmt.Errorf("let the node %s find the registry: %w", n, err)
 		}
 	}
-	client, err := kubernetes.NewForConfig(c.config)
-	if err != nil {
-		return fmt.Errorf("open a client: %w", err)
-	}
-	return errors.Join(c.openVolumes(ctx, client), c.fit(ctx, client))
+	return nil
 }
 
 // openVolumes lets pods that do not run as root write to their volumes where the default storage class is Kubernetes' own host-path

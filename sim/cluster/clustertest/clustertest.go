@@ -38,6 +38,10 @@ type Target struct {
 	// Image runs package testpod; every node has it, or can pull it without a secret. Required.
 	Image string
 
+	// Locked is the host of a registry from which every node can pull locked/testpod:1, which runs package testpod, as [User]
+	// with [Password] alone. Empty: there is none, and what needs it is skipped.
+	Locked string
+
 	// Advance moves the cluster's time forward. Nil: it flows by itself, and waits take as long as they take.
 	Advance func(ctx context.Context, d time.Duration) error
 
@@ -51,6 +55,12 @@ type Target struct {
 	// real cluster.
 	Record string
 }
+
+// User and Password are for [Target.Locked].
+const (
+	User     = "suite"
+	Password = "open-sesame"
+)
 
 // Difference is what a target says instead of what a real Kubernetes says, in one transcript.
 type Difference struct {

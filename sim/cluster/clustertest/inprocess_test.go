@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"github.com/dpesim/dpesim/sim/cluster/clustertest"
 	"github.com/dpesim/dpesim/sim/cluster/clustertest/testpod"
 	"github.com/dpesim/dpesim/sim/draw"
+	"github.com/dpesim/dpesim/sim/simtest"
 )
 
 func TestMain(m *testing.M) {
@@ -66,12 +66,10 @@ func (r *pods) Run(ctx context.Context, c cluster.Container) error {
 }
 
 func TestInProcess(t *testing.T) {
-	if !slices.Contains(strings.Split(os.Getenv("DPESIM_TEST_REQUIRE"), ","), "clustertest") {
-		t.Skip("the conformance suite takes a minute: name clustertest in DPESIM_TEST_REQUIRE")
-	}
+	simtest.RequireBuilt(t, "clustertest")
 	t.Parallel()
 	now := clock.New()
-	hub := newHub(t, now)
+	hub := newHub(t, now, "127.0.0.1")
 	c, err := cluster.Open(t.Context(), cluster.Options{
 		Nodes: []cluster.Node{{Name: "dpesim-node-1", CPU: "8", Memory: "32Gi"}}, Runtime: &pods{now}, Dial: hub.dial, Trust: hub.ca.Pool(), Clock: now, Draw: draw.New(7), Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
@@ -94,6 +92,6 @@ func TestInProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pull(t, client)
-	clustertest.Run(t, clustertest.Target{Kubeconfig: c.Kubeconfig(), Image: image, Advance: now.Advance, Known: known})
+	pull(t, client, hub.image())
+	clustertest.Run(t, clustertest.Target{Kubeconfig: c.Kubeconfig(), Image: hub.image(), Locked: hub.host, Advance: now.Advance, Known: known})
 }

@@ -1,6 +1,7 @@
 package clustertest
 
 import (
+	"cmp"
 	"regexp"
 	"strconv"
 	"strings"
@@ -45,7 +46,7 @@ var exact = map[string]bool{"back-off": true, "cpu:": true}
 
 // mask gives a command's output without what differs from run to run, one space between words.
 func (p *space) mask(out string) []string {
-	swap := []string{p.name, "NAMESPACE", p.Image, "IMAGE", p.dir + "/", "", p.suite.dir + "/", ""}
+	swap := []string{p.name, "NAMESPACE", p.Image, "IMAGE", cmp.Or(p.Locked, "LOCKED"), "LOCKED", p.dir + "/", "", p.suite.dir + "/", ""}
 	for i := range p.nodes {
 		swap = append(swap, p.nodes[i].Name, "NODE")
 	}

@@ -1,6 +1,7 @@
 package clustertest
 
 import (
+	"bytes"
 	"context"
 	"embed"
 	"errors"
@@ -59,6 +60,9 @@ func (s *suite) transcripts(t *testing.T, serial bool) {
 func (s *suite) play(t *testing.T, file string, archive *txtar.Archive) {
 	t.Helper()
 	steps := parse(string(archive.Comment))
+	if s.Locked == "" && bytes.Contains(txtar.Format(archive), []byte("$LOCKED")) {
+		t.Skip("the target has no locked registry")
+	}
 	p := s.space(t)
 	for _, f := range archive.Files {
 		at := filepath.Join(p.dir, filepath.FromSlash(f.Name))
@@ -159,6 +163,12 @@ func (p *space) variable(name string) string {
 	switch name {
 	case "IMAGE":
 		return p.Image
+	case "LOCKED":
+		return p.Locked
+	case "USER":
+		return User
+	case "PASSWORD":
+		return Password
 	case "NAMESPACE":
 		return p.name
 	case "NODE":

@@ -111,11 +111,12 @@ func (u unfit) String() string {
 	why := u.prefilter
 	if why == "" {
 		why = histogram(u.counts)
-	} else {
-		u.hopeless = u.total
 	}
-	if u.never {
+	switch {
+	case u.never:
 		return fmt.Sprintf("%s: %s. preemption: not eligible due to preemptionPolicy=Never.", head, why)
+	case u.prefilter != "": // no node was looked at, and so none is found that preemption could help
+		return fmt.Sprintf("%s: %s. not found", head, why)
 	}
 	victims := map[string]int{}
 	if u.hopeless > 0 {

@@ -41,7 +41,7 @@ type Puller struct {
 	Platform v1.Platform  // OS and Architecture to choose from an index
 }
 
-// Pull fetches an image with a credential. Errors are in containerd's words and hold no secret.
+// Pull fetches an image with a credential. Errors are in the words of containerd 2.4 and hold no secret.
 func (p *Puller) Pull(ctx context.Context, n Name, c Credential) (*Image, error) {
 	s := &session{client: p.Client, name: n, credential: c, scheme: "https"}
 	fail := func(err error) (*Image, error) {
@@ -53,7 +53,7 @@ func (p *Puller) Pull(ctx context.Context, n Name, c Credential) (*Image, error)
 	}
 	digest, err := s.resolve(ctx)
 	if err != nil {
-		return fail(fmt.Errorf("failed to resolve reference %q: %w", n, err))
+		return fail(fmt.Errorf("failed to resolve image: %w", err))
 	}
 	img := &Image{Name: n.String(), ID: n.repository() + "@" + digest.String()}
 	manifest, err := s.manifest(ctx, digest, p.Platform, &img.Size)

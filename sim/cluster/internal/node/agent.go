@@ -305,6 +305,12 @@ func (p *pod) openLog(ctx context.Context, name string, opts *corev1.PodLogOptio
 			if c.state.Waiting != nil {
 				reason = c.state.Waiting.Reason
 			}
+			switch reason { // in the kubelet's words
+			case errImagePull:
+				reason = "image can't be pulled"
+			case imagePullBackOff:
+				reason = "trying and failing to pull image"
+			}
 			return nil, apierrors.NewBadRequest(fmt.Sprintf("container %q in pod %q is waiting to start: %s", name, p.name, reason))
 		}
 		return log.open(ctx, opts), nil

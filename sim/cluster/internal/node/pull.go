@@ -125,7 +125,7 @@ func (p *pod) pull(name image.Name) (*image.Image, error) {
 	ctx := p.soft // a pod that is stopped does not wait for a slow registry
 	about := fault.Scope{DPE: sim.Label(p.source().Labels[instanceLabel])}
 	if err := p.agent.faults.At(ctx, PointPull, about); err != nil {
-		return nil, fmt.Errorf("failed to pull and unpack image %q: failed to resolve reference %q: failed to do request: %w", name, name, err)
+		return nil, fmt.Errorf("failed to pull and unpack image %q: failed to resolve image: failed to do request: %w", name, err)
 	}
 	keys, err := p.keyring(ctx)
 	if err != nil {
