@@ -31,14 +31,16 @@ with COMMAND's exit code. COMMAND sees DPESIM_SERVER, DPESIM_ENDPOINTS, DPESIM_C
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			flags.anyPorts(cmd)
-			s, err := flags.open(cmd.Context(), a)
-			if err != nil {
-				return err
-			}
-			if a.endpointsFile == "" { // one of its own, whatever the environment says: another simulator may be up
-				a.endpointsFile = s.Path("endpoints.json")
-			}
-			return a.serve(cmd.Context(), s, func(ctx context.Context) error { return a.child(ctx, s.Endpoints(), args) })
+			return a.onTarget(cmd.Context(), &flags, func() error {
+				s, err := flags.open(cmd.Context(), a)
+				if err != nil {
+					return err
+				}
+				if a.endpointsFile == "" { // one of its own, whatever the environment says: another simulator may be up
+					a.endpointsFile = s.Path("endpoints.json")
+				}
+				return a.serve(cmd.Context(), s, func(ctx context.Context) error { return a.child(ctx, s.Endpoints(), args) })
+			})
 		},
 	}
 	cmd.Flags().SetInterspersed(false)

@@ -154,6 +154,12 @@ func relations() []relation {
 			began, _ := l.newest(0, e.Seq, func(x sim.Event) bool { return x.What == "engine connected" && x.Detail["replica"] == pod })
 			return l.oldest(began.Seq, func(x sim.Event) bool { return x.Part == sim.PartCluster && x.Detail["pod"] == pod && ending(x) })
 		}},
+		{"its pod", what("engine connected"), func(l *log, e sim.Event) (sim.Event, bool) { // a real cluster's engines know no events
+			if e.Cause != 0 {
+				return sim.Event{}, false
+			}
+			return l.newest(0, 0, func(x sim.Event) bool { return x.What == "container started" && x.Detail["pod"] == e.Detail["replica"] })
+		}},
 		{"its engine was refused", what("container started", "container exited", "container waiting", "pod not ready", "probe failed"), func(l *log, e sim.Event) (sim.Event, bool) {
 			if e.DPE == "" {
 				return sim.Event{}, false

@@ -138,6 +138,24 @@ func TestExplanations(t *testing.T) {
 			},
 			"fresh values file",
 		},
+		"one replica more in a real cluster, whose engines name no causes": {
+			"dpe/acme/edge-eu",
+			why.Facts{
+				DPEs: []why.DPE{{Environment: "acme", Label: "edge-eu", Message: "DPE is connected successfully", Detail: "1 of 1 replicas connected", Connected: true}},
+				Events: told(
+					cluster(0, "object changed", "client", "kubectl", "command", "kubectl scale", "deployment", "edge-eu", "name", "edge-eu", "resource", "deployments"),
+					cluster(1, "pod created", "pod", "edge-eu-2"),
+					cloud(sim.PartDPM, 0, "engine connected", "replica", "edge-eu-2"), // may be told before the kubelet tells of its container
+					cluster(2, "container started", "pod", "edge-eu-2"),
+					cloud(sim.PartPortal, 3, "dpe status changed", "to", "connected"),
+				),
+			},
+			[]string{
+				"dpe/acme/edge-eu: DPE is connected successfully (1 of 1 replicas connected)",
+				" dpe status changed; engine connected", "its pod: container started; pod created; object changed*",
+			},
+			"",
+		},
 		"an image that is refused on another machine since the token was replaced": {
 			"pod/dpe/edge-eu-2",
 			why.Facts{Events: installed(
