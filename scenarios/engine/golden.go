@@ -48,13 +48,19 @@ var masks = sync.OnceValue(func() map[string][]mask {
 // maskNames lists the masks that there are.
 func maskNames() string { return strings.Join(slices.Sorted(maps.Keys(masks())), ", ") }
 
-// masked gives text without what the fence's masks take out, nor space at the ends of lines.
-func (f Fence) masked(text string) string {
-	for _, name := range f.Masks {
+// Masked gives text without what the masks take out that golden fences may name; a name that is none takes out nothing.
+func Masked(text string, names ...string) string {
+	for _, name := range names {
 		for _, m := range masks()[name] {
 			text = m.pattern.ReplaceAllString(text, m.by)
 		}
 	}
+	return text
+}
+
+// masked gives text without what the fence's masks take out, nor space at the ends of lines.
+func (f Fence) masked(text string) string {
+	text = Masked(text, f.Masks...)
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	for i, line := range lines {
 		lines[i] = strings.TrimRight(line, " \t\r")

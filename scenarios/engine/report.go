@@ -101,6 +101,37 @@ type ScenarioFinished struct {
 	Conceal func(text string) string
 }
 
+// Several are reporters that are told the same, one after the other.
+type Several []Reporter
+
+// ScenarioStarted tells it on.
+func (s Several) ScenarioStarted(e ScenarioStarted) {
+	for _, r := range s {
+		r.ScenarioStarted(e)
+	}
+}
+
+// StepStarted tells it on.
+func (s Several) StepStarted(e StepStarted) {
+	for _, r := range s {
+		r.StepStarted(e)
+	}
+}
+
+// StepFinished tells it on.
+func (s Several) StepFinished(e StepFinished) {
+	for _, r := range s {
+		r.StepFinished(e)
+	}
+}
+
+// ScenarioFinished tells it on.
+func (s Several) ScenarioFinished(e ScenarioFinished) {
+	for _, r := range s {
+		r.ScenarioFinished(e)
+	}
+}
+
 // nobody is the Reporter of a run without one.
 type nobody struct{}
 

@@ -31,47 +31,29 @@ type Bundles struct {
 // Report is the Bundles' [Report].
 func (b *Bundles) Report(c Case) engine.Reporter {
 	r := &bundle{of: b, c: c}
-	r.tell = []engine.Reporter{engine.Human{W: &r.human}, engine.JSON{W: &r.json}, r.html.Report(c)}
+	r.Several = engine.Several{engine.Human{W: &r.human}, engine.JSON{W: &r.json}, r.html.Report(c)}
 	return r
 }
 
 // bundle gathers what is told of one case.
 type bundle struct {
-	of          *Bundles
-	c           Case
-	tell        []engine.Reporter
+	of *Bundles
+	c  Case
+	engine.Several
 	human, json bytes.Buffer
 	html        HTML
 	files       []engine.File
 }
 
-// ScenarioStarted tells it on.
-func (r *bundle) ScenarioStarted(e engine.ScenarioStarted) {
-	for _, to := range r.tell {
-		to.ScenarioStarted(e)
-	}
-}
-
-// StepStarted tells it on.
-func (r *bundle) StepStarted(e engine.StepStarted) {
-	for _, to := range r.tell {
-		to.StepStarted(e)
-	}
-}
-
 // StepFinished tells it on, and keeps the files of a diagnosis.
 func (r *bundle) StepFinished(e engine.StepFinished) {
-	for _, to := range r.tell {
-		to.StepFinished(e)
-	}
+	r.Several.StepFinished(e)
 	r.files = append(r.files, e.Files...)
 }
 
 // ScenarioFinished writes the bundle, if the case failed and something is known of it.
 func (r *bundle) ScenarioFinished(e engine.ScenarioFinished) {
-	for _, to := range r.tell {
-		to.ScenarioFinished(e)
-	}
+	r.Several.ScenarioFinished(e)
 	if e.Err == nil || len(r.files) == 0 {
 		return
 	}

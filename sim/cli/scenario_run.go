@@ -25,6 +25,7 @@ import (
 	"github.com/dpesim/dpesim/scenarios/verb"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/clock"
+	"github.com/dpesim/dpesim/sim/compare"
 	"github.com/dpesim/dpesim/sim/diagnosis"
 	"github.com/dpesim/dpesim/sim/durable"
 	"github.com/dpesim/dpesim/sim/rehearse"
@@ -46,6 +47,7 @@ type scenarioRun struct {
 	noExec  bool
 	keep    bool
 	prove   bool
+	compare []string // cluster targets; nil: the run is for one
 }
 
 func newScenarioRunCommand(a *app) *cobra.Command {
@@ -72,7 +74,13 @@ In GitHub Actions, failures are annotated and the job gets a summary, without a 
 	fl.IntVar(&r.plan.Repeat, "repeat", 1, "run each so many times")
 	fl.BoolVar(&r.update, "update", false, "write what checks print into the golden fences after them, in the file, instead of comparing")
 	fl.BoolVar(&r.keep, "keep", false, "leave the simulator up where a scenario fails, without its clean-up, until Ctrl-C")
-	cmd.RunE = func(cmd *cobra.Command, names []string) error { return a.runScenarios(cmd, &r, names, *output) }
+	fl.StringSliceVar(&r.compare, "compare", nil, "run each on two clusters, inprocess,kind, and tell where an operator sees something else")
+	cmd.RunE = func(cmd *cobra.Command, names []string) error {
+		if cmd.Flags().Changed("compare") {
+			return a.compareScenarios(cmd, &r, names, *output)
+		}
+		return a.runScenarios(cmd, &r, names, *output)
+	}
 	return cmd
 }
 
@@ -367,6 +375,9 @@ func verdict(results []suite.Result, cases int) error {
 		} else if d, ok := errors.AsType[*differenceError](r.Err); ok {
 			code = exitFailed
 			differences.WriteString("\n" + d.Error())
+		} else if d, ok := errors.AsType[*unpublishedError](r.Err); ok {
+			code = exitFailed
+			differences.WriteString("\n" + d.Error())
 		}
 		worst = max(worst, code)
 		failed = append(failed, r.Case.Scenario.File)
@@ -401,6 +412,8 @@ type rehearsal struct {
 	update func(engine.Fence, string) // as in [engine.Options]
 
 	log *diagnosis.Log // what the simulator logs; nil: that is not kept
+
+	watch func(*stack.Stack) (*compare.Recorder, error) // gives who is told, too, once the simulator is up; may be nil
 
 	compare func(log []sim.Event) error // called with the events of a run in which all steps went well; may be nil
 
@@ -455,11 +468,19 @@ func (a *app) play(ctx context.Context, s *stack.Stack, sc *engine.Scenario, how
 	if err != nil {
 		return err
 	}
-	return rehearse.Play(ctx, s, sc, rehearse.Options{
+	o := rehearse.Options{
 		Dpesim: Word, Endpoints: file, Report: how.report, NoExec: how.noExec, Keep: how.keep, Prove: how.prove,
 		Update:    how.update,
 		Diagnosis: diagnosis.Options{Log: how.log, About: about(), Files: how.files},
-	})
+	}
+	if how.watch != nil {
+		recorder, err := how.watch(s)
+		if err != nil {
+			return err
+		}
+		o.Report, o.Around = engine.Several{how.report, recorder}, recorder.Around
+	}
+	return rehearse.Play(ctx, s, sc, o)
 }
 
 // Word is this command line as a word of a scenario.

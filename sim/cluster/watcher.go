@@ -82,7 +82,7 @@ func (w *watcher) made(ctx context.Context, p *corev1.Pod, deployments cache.Ind
 	w.trail.Lock()
 	w.trail.Note(p.UID).Wanted = w.operators.wanted(p, deployments)
 	w.trail.Unlock()
-	w.tell(ctx, p, "pod created", nil)
+	w.tell(ctx, p, "pod created", owner(p))
 	w.changed(ctx, &corev1.Pod{}, p, deployments)
 }
 
@@ -103,6 +103,16 @@ func (w *watcher) deleted(ctx context.Context, p *corev1.Pod, deployments cache.
 		seq = w.operators.tell(ctx, p, "object deleted", nil)
 	}
 	w.trail.Note(p.UID).Wanted = seq
+}
+
+// owner names what made a pod, as the cluster in the process does.
+func owner(p *corev1.Pod) map[string]string {
+	if o := metav1.GetControllerOf(p); o != nil {
+		if key := map[string]string{"ReplicaSet": "replica_set", "Job": "job"}[o.Kind]; key != "" {
+			return map[string]string{key: o.Name}
+		}
+	}
+	return nil
 }
 
 // ours tells whether a pod is of an installation, and not of the cluster itself.
@@ -145,13 +155,13 @@ func (w *watcher) container(ctx context.Context, p *corev1.Pod, old, c corev1.Co
 	if was == nil {
 		was = old.LastTerminationState.Terminated
 	}
-	if ended != nil && (was == nil || was.ContainerID != ended.ContainerID) {
+	if ended != nil && ended.ContainerID != "" && (was == nil || was.ContainerID != ended.ContainerID) {
 		w.tell(ctx, p, "container exited", map[string]string{"container": c.Name, "exit_code": strconv.Itoa(int(ended.ExitCode)), "reason": ended.Reason})
 	}
 	if x := c.State.Waiting; x != nil && (old.State.Waiting == nil || old.State.Waiting.Reason != x.Reason) {
 		switch x.Reason {
 		case "ErrImagePull", "ImagePullBackOff":
-			w.tell(ctx, p, "image pull failed", map[string]string{"container": c.Name, "image": c.Image, "reason": x.Reason, "detail": x.Message})
+			w.tell(ctx, p, "image pull failed", map[string]string{"container": c.Name, "image": c.Image, "detail": x.Message})
 		}
 	}
 }

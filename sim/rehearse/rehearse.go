@@ -60,6 +60,8 @@ type Options struct {
 
 	Update func(f engine.Fence, text string) // as in [engine.Options]
 
+	Around func(word string, v verb.Verb) verb.Verb // gives what a word does instead; nil: each does what it does
+
 	Diagnosis diagnosis.Options // what is found out where a step fails; its Stack is the one that is played on
 }
 
@@ -73,9 +75,15 @@ func Play(ctx context.Context, s *stack.Stack, sc *engine.Scenario, o Options) e
 	}
 	env := Variables(s.Endpoints(), o.Endpoints)
 	env["HOME"] = dir // helm keeps its log-ins and caches there
+	words := Words(o.Dpesim)
+	if o.Around != nil {
+		for w, v := range words {
+			words[w] = o.Around(w, v)
+		}
+	}
 	return engine.Run(ctx, sc, engine.Options{
 		Dir:    dir,
-		Verbs:  Words(o.Dpesim),
+		Verbs:  words,
 		Env:    env,
 		Clock:  s.Clock(),
 		Pace:   s.Pace(),
