@@ -18,7 +18,6 @@ import (
 	"github.com/dpesim/dpesim/sim/cluster"
 	"github.com/dpesim/dpesim/sim/compare"
 	"github.com/dpesim/dpesim/sim/diagnosis"
-	"github.com/dpesim/dpesim/sim/kind"
 	"github.com/dpesim/dpesim/sim/rehearse"
 	"github.com/dpesim/dpesim/sim/stack"
 )
@@ -29,7 +28,7 @@ type comparison struct {
 
 	table   compare.Table
 	output  format
-	other   *kind.Cluster
+	other   realCluster
 	results []*compare.Result
 }
 
@@ -125,7 +124,7 @@ func (a *app) compareOne(ctx context.Context, c *comparison, sc *engine.Scenario
 				own.config.Nodes = oneNode()
 			}
 		} else {
-			own.config.Target = targetOf(c.other)
+			own.config.Target = c.other.Target()
 			how.report, how.files = engine.Several{how.report, report}, c.bundle != ""
 		}
 		rehearse.Configure(&own.config, sc)

@@ -59,6 +59,9 @@ func newScenarioRunCommand(a *app) *cobra.Command {
 Exit codes: 0 all went as their scenarios say; 1 a check failed; 2 wrong usage; 3 a file is no scenario; 4 the cluster is not
 there; 5 a scenario took longer than --timeout; 6 something else went wrong; 130 interrupted.
 
+With --compare inprocess,kind each is played on both clusters, and what an operator sees is held against each other: what differs is printed,
+but for what docs/fidelity.md explains, and is a failure.
+
 Where a scenario fails, a bundle is written: events, logs, the state of portal and cluster, the report and the scenario itself, without any secret
 that the simulator knows.
 
@@ -67,7 +70,8 @@ In GitHub Actions, failures are annotated and the job gets a summary, without a 
   dpesim scenario run --all --parallel 2 --junit results.xml
   dpesim scenario run mine.md --keep
   dpesim scenario run --all --tags install --shard 1/3
-  dpesim scenario run mine.md --update`,
+  dpesim scenario run mine.md --update
+  dpesim scenario run --compare inprocess,kind mine.md`,
 	}
 	output := r.add(cmd)
 	fl := cmd.Flags()

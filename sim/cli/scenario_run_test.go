@@ -80,6 +80,13 @@ func TestScenarioRunSaysWhatItCannotDo(t *testing.T) {
 	w.fails(4, []string{`there is no cluster "moon"`}, "scenario", "run", "good.md", "--cluster", "moon")
 	w.fails(4, []string{"kind.md is not for the cluster inprocess, but for kind", "--cluster kind"}, "scenario", "run", "kind.md")
 	w.fails(4, []string{"ninety-days-later.md is not for the cluster kind, but for inprocess. It moves the clock", "--cluster inprocess"}, "scenario", "run", "ninety-days-later", "--cluster", "kind")
+	for _, clusters := range []string{"inprocess", "kind,inprocess", "inprocess,inprocess", "inprocess,kind,moon"} {
+		w.fails(2, []string{"--compare cannot hold", "--compare inprocess,kind"}, "scenario", "run", "good.md", "--compare", clusters)
+	}
+	w.fails(2, []string{"--repeat is for runs on one cluster"}, "scenario", "run", "good.md", "--compare", "inprocess,kind", "--repeat", "2")
+	w.fails(4, []string{`there is no cluster "moon"`}, "scenario", "run", "good.md", "--compare", "inprocess,moon")
+	w.fails(4, []string{"kind.md is not for the cluster inprocess"}, "scenario", "run", "kind.md", "--compare", "inprocess,kind")
+	w.fails(4, []string{"ninety-days-later.md is not for the cluster kind"}, "scenario", "run", "ninety-days-later", "--compare", "inprocess,kind")
 	if r := w.run("scenario", "run", "program.md", "--no-exec"); r.code != 1 || !strings.Contains(r.stdout, "env: no such word; no programs run here") {
 		t.Errorf("exit code %d\n%s", r.code, r.stdout)
 	}

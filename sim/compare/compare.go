@@ -29,16 +29,20 @@ var kinds = []Kind{Printed, Told, States, Events}
 // Run is what an operator has seen of one run.
 type Run struct {
 	Cluster string // its target
-
-	steps []step
-	err   error
+	Steps   []Step
 }
 
-// step is what was seen at the end of one: of Printed and States what was there then, of the others what was new.
-type step struct {
-	name   string
-	line   int
-	sights map[Kind]map[string]*object // by object
+// Step is what was seen at the end of one: of Printed and States what was there then, of the others what was new.
+type Step struct {
+	Name   string
+	Line   int                         // in the file
+	Sights map[Kind]map[string]*Object // by object: "Pod finance-ID"
+}
+
+// Object is what is seen of one object, or of several whose names differ by chance alone.
+type Object struct {
+	Lines map[string]bool
+	Moves bool // it is under way: what is seen of it passes
 }
 
 // Difference is a line that one cluster showed and the other never did.
@@ -70,7 +74,7 @@ type Result struct {
 // object was under way in one of them, that is, was to change by itself at once (see podMoves); or if it is an event that tells of
 // nothing but the way (see passing). For an operator who looks a moment later there is no difference.
 func Of(scenario string, a, b *Run) *Result {
-	r := &Result{Scenario: scenario, Clusters: [2]string{a.Cluster, b.Cluster}, Steps: max(len(a.steps), len(b.steps)), Same: map[Kind]int{}, Differences: []Difference{}}
+	r := &Result{Scenario: scenario, Clusters: [2]string{a.Cluster, b.Cluster}, Steps: max(len(a.Steps), len(b.Steps)), Same: map[Kind]int{}, Differences: []Difference{}}
 	for i := range r.Steps {
 		for _, kind := range kinds {
 			x, y := a.at(i, kind), b.at(i, kind)
@@ -89,17 +93,17 @@ func (r *Result) object(i int, kind Kind, name string, a, b *Run) {
 	if x == nil {
 		return
 	}
-	for _, line := range slices.Sorted(maps.Keys(x.lines)) {
+	for _, line := range slices.Sorted(maps.Keys(x.Lines)) {
 		switch {
-		case y != nil && y.lines[line]:
+		case y != nil && y.Lines[line]:
 			if a.Cluster == r.Clusters[0] { // once
 				r.Same[kind]++
 			}
-		case x.moves, y != nil && y.moves, b.ever(kind, name, line), kind == Events && passes(line):
+		case x.Moves, y != nil && y.Moves, b.ever(kind, name, line), kind == Events && passes(line):
 			r.Passing++
 		default:
-			s := a.steps[i]
-			r.Differences = append(r.Differences, Difference{Step: s.name, Line: s.line, Kind: kind, Object: name, Cluster: a.Cluster, Text: line})
+			s := a.Steps[i]
+			r.Differences = append(r.Differences, Difference{Step: s.Name, Line: s.Line, Kind: kind, Object: name, Cluster: a.Cluster, Text: line})
 		}
 	}
 }
@@ -108,32 +112,33 @@ func (r *Result) object(i int, kind Kind, name string, a, b *Run) {
 var passing = []*regexp.Regexp{
 	regexp.MustCompile(`^Warning Unhealthy, kubelet: (Readiness|Startup) probe failed: `),
 	regexp.MustCompile(`^Warning FailedScheduling, default-scheduler: .*waiting for ephemeral volume controller`),
+	regexp.MustCompile(`^Normal ScalingReplicaSet, deployment-controller: \(combined from similar events\): `), // from the tenth step of a roll on
 }
 
 func passes(line string) bool {
 	return slices.ContainsFunc(passing, func(p *regexp.Regexp) bool { return p.MatchString(line) })
 }
 
-func (r *Run) at(i int, kind Kind) map[string]*object {
-	if i >= len(r.steps) {
+func (r *Run) at(i int, kind Kind) map[string]*Object {
+	if i >= len(r.Steps) {
 		return nil
 	}
-	return r.steps[i].sights[kind]
+	return r.Steps[i].Sights[kind]
 }
 
 // ever tells whether the run showed a line of an object at all.
 func (r *Run) ever(kind Kind, name, line string) bool {
-	for i := range r.steps {
-		if o := r.at(i, kind)[name]; o != nil && o.lines[line] {
+	for i := range r.Steps {
+		if o := r.at(i, kind)[name]; o != nil && o.Lines[line] {
 			return true
 		}
 	}
 	return false
 }
 
-func union(x, y map[string]*object) map[string]bool {
+func union(x, y map[string]*Object) map[string]bool {
 	out := map[string]bool{}
-	for _, m := range []map[string]*object{x, y} {
+	for _, m := range []map[string]*Object{x, y} {
 		for k := range m {
 			out[k] = true
 		}
@@ -144,9 +149,9 @@ func union(x, y map[string]*object) map[string]bool {
 // fresh leaves in each step the events that were not there before.
 func (r *Run) fresh() {
 	before := map[string]bool{}
-	for _, s := range r.steps {
-		for name, o := range s.sights[Events] {
-			maps.DeleteFunc(o.lines, func(line string, _ bool) bool {
+	for _, s := range r.Steps {
+		for name, o := range s.Sights[Events] {
+			maps.DeleteFunc(o.Lines, func(line string, _ bool) bool {
 				key := name + "\n" + line
 				was := before[key]
 				before[key] = true
@@ -154,6 +159,15 @@ func (r *Run) fresh() {
 			})
 		}
 	}
+}
+
+// alike counts the lines that both showed.
+func (r *Result) alike() int {
+	n := 0
+	for _, same := range r.Same {
+		n += same
+	}
+	return n
 }
 
 // Unpublished counts the differences that are not published.
@@ -199,11 +213,7 @@ func (r *Result) Write(w io.Writer, how string) error {
 		}
 		fmt.Fprintf(&b, "      %s %s\n", mark, d.Text)
 	}
-	alike := 0
-	for _, n := range r.Same {
-		alike += n
-	}
-	fmt.Fprintf(&b, "  %d lines alike, %d of one that pass", alike, r.Passing)
+	fmt.Fprintf(&b, "  %d lines alike, %d pass", r.alike(), r.Passing)
 	for _, n := range slices.Sorted(maps.Keys(known)) {
 		fmt.Fprintf(&b, ", %d published (%d)", known[n], n)
 	}

@@ -43,22 +43,16 @@ func newObserver(ctx context.Context, config *rest.Config) (*observer, error) {
 	return o, nil
 }
 
-// object is what is seen of one object, or of several whose names differ by chance alone.
-type object struct {
-	lines map[string]bool
-	moves bool // it is under way: what is seen of it passes
-}
-
 // view is what is seen of a cluster at one moment, by object.
 type view struct {
 	events map[string]map[string]bool
-	states map[string]*object
+	states map[string]*Object
 }
 
 // moves tells whether something is under way.
 func (v *view) moves() bool {
 	for _, o := range v.states {
-		if o.moves {
+		if o.Moves {
 			return true
 		}
 	}
@@ -76,18 +70,18 @@ func (v *view) state(kind, name string, moves bool, lines ...string) {
 	key := kind + " " + name
 	o := v.states[key]
 	if o == nil {
-		o = &object{lines: map[string]bool{}}
+		o = &Object{Lines: map[string]bool{}}
 		v.states[key] = o
 	}
-	o.moves = o.moves || moves
+	o.Moves = o.Moves || moves
 	for _, l := range lines {
-		o.lines[l] = true
+		o.Lines[l] = true
 	}
 }
 
 // look gives what an operator sees now in the namespaces that came with the scenario.
 func (o *observer) look(ctx context.Context) (*view, error) {
-	v := &view{events: map[string]map[string]bool{}, states: map[string]*object{}}
+	v := &view{events: map[string]map[string]bool{}, states: map[string]*Object{}}
 	spaces, err := o.client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("list the cluster's namespaces: %w", err)
@@ -204,8 +198,7 @@ func podMoves(p *corev1.Pod) bool {
 	if p.DeletionTimestamp != nil {
 		return true
 	}
-	switch p.Status.Phase {
-	case corev1.PodSucceeded, corev1.PodFailed:
+	if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
 		return false
 	}
 	ready := false
@@ -216,12 +209,9 @@ func podMoves(p *corev1.Pod) bool {
 		ready = ready || c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 	}
 	for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
-		if w := c.State.Waiting; w != nil {
-			switch w.Reason {
-			case "PodInitializing", "ContainerCreating", "ErrImagePull": // the last becomes ImagePullBackOff, and is again
-			default:
-				return false
-			}
+		// What fails to be pulled waits with ErrImagePull and ImagePullBackOff by turns.
+		if w := c.State.Waiting; w != nil && !slices.Contains([]string{"PodInitializing", "ContainerCreating", "ErrImagePull"}, w.Reason) {
+			return false
 		}
 	}
 	return !ready

@@ -24,13 +24,14 @@ import (
 
 // Recorder records what an operator sees of a run. It is an [engine.Reporter], of one run.
 type Recorder struct {
-	ctx      context.Context //nolint:containedctx // a reporter is given none
+	ctx      context.Context // of the run: a reporter is given none
 	stack    *stack.Stack
 	observer *observer
 	seen     uint64 // of the bus, up to here
 	heard    heard
 	log      [][]sim.Event
 	run      Run
+	err      error
 }
 
 // Record gives the recorder of a run on s, which is up and works on the cluster target. Until the run is over it works until ctx is done.
@@ -48,7 +49,7 @@ func Record(ctx context.Context, cluster string, s *stack.Stack) (*Recorder, err
 }
 
 // Run gives what was seen, once the run is over, or why it could not be seen.
-func (r *Recorder) Run() (*Run, error) { return &r.run, r.run.err }
+func (r *Recorder) Run() (*Run, error) { return &r.run, r.err }
 
 // ScenarioStarted notes nothing.
 func (r *Recorder) ScenarioStarted(engine.ScenarioStarted) {}
@@ -69,18 +70,18 @@ func (r *Recorder) StepFinished(e engine.StepFinished) {
 		v, err = r.observer.look(r.ctx)
 	}
 	if err != nil {
-		r.run.err = errors.Join(r.run.err, fmt.Errorf("after step %q: %w", e.Name, err))
+		r.err = errors.Join(r.err, fmt.Errorf("after step %q: %w", e.Name, err))
 		return
 	}
-	s := step{name: e.Name, line: e.Line, sights: map[Kind]map[string]*object{Printed: {}, Events: v.asObjects(), States: v.states}}
+	s := Step{Name: e.Name, Line: e.Line, Sights: map[Kind]map[string]*Object{Printed: {}, Events: v.asObjects(), States: v.states}}
 	if e.Finally {
-		s.name += " (clean-up)"
+		s.Name += " (clean-up)"
 	}
-	s.sights[Printed]["output"] = r.printed(e.Output + "\n" + strings.Join(e.Said, "\n"))
+	s.Sights[Printed]["output"] = r.printed(e.Output + "\n" + strings.Join(e.Said, "\n"))
 	for command, text := range r.heard.take() {
-		s.sights[Printed][command] = r.printed(r.stack.Secrets().Text(text))
+		s.Sights[Printed][command] = r.printed(r.stack.Secrets().Text(text))
 	}
-	r.run.steps = append(r.run.steps, s)
+	r.run.Steps = append(r.run.Steps, s)
 	log := r.stack.Bus().Since(r.seen)
 	if len(log) > 0 {
 		r.seen = log[len(log)-1].Seq
@@ -93,30 +94,34 @@ func (r *Recorder) ScenarioFinished(engine.ScenarioFinished) {
 	bare := func(events []sim.Event) []sim.Event {
 		out := slices.Clone(events)
 		for i := range out {
-			out[i].Cause = 0 // a real cluster knows less of why
+			out[i].Cause = 0                         // a real cluster knows less of why
+			if out[i].What == "dpe status changed" { // it is that of a replica that may be gone already
+				out[i].Detail = maps.Clone(out[i].Detail)
+				delete(out[i].Detail, "failure")
+			}
 		}
 		return out
 	}
 	lines := mask.Lines(bare(slices.Concat(r.log...)))
 	for i, log := range r.log {
-		told := &object{lines: map[string]bool{}}
+		told := &Object{Lines: map[string]bool{}}
 		for _, l := range mask.Lines(bare(log)) {
 			if at, ok := slices.BinarySearch(lines, l); ok {
-				told.lines[r.observer.named(l)] = true
+				told.Lines[r.observer.named(l)] = true
 				lines = slices.Delete(lines, at, at+1)
 			}
 		}
-		r.run.steps[i].sights[Told] = map[string]*object{"timeline": told}
+		r.run.Steps[i].Sights[Told] = map[string]*Object{"timeline": told}
 	}
 	r.run.fresh()
 }
 
 // printed gives the lines of a text.
-func (r *Recorder) printed(text string) *object {
-	out := &object{lines: map[string]bool{}}
+func (r *Recorder) printed(text string) *Object {
+	out := &Object{Lines: map[string]bool{}}
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSpace(r.observer.masked(line)); line != "" {
-			out.lines[line] = true
+			out.Lines[line] = true
 		}
 	}
 	return out
@@ -169,10 +174,10 @@ func (w writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (v *view) asObjects() map[string]*object {
-	out := map[string]*object{}
+func (v *view) asObjects() map[string]*Object {
+	out := map[string]*Object{}
 	for name, lines := range v.events {
-		out[name] = &object{lines: maps.Clone(lines)}
+		out[name] = &Object{Lines: maps.Clone(lines)}
 	}
 	return out
 }

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -52,6 +53,7 @@ type Cluster struct {
 	gateway    netip.Addr
 	kubeconfig []byte
 	config     *rest.Config
+	small      sync.Once // tells that the machine is small
 }
 
 // Open makes the cluster, which takes half a minute or so, or uses the one that an earlier run has kept. What a run left that

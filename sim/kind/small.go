@@ -36,7 +36,9 @@ func (c *Cluster) fit(ctx context.Context, client kubernetes.Interface) error {
 	if have.Cmp(*resource.NewQuantity(EnoughCPUs, resource.DecimalSI)) >= 0 {
 		return nil
 	}
-	c.opts.Progress(fmt.Sprintf("the cluster has %s CPUs: each pod requests %s of one instead of what its tier says", have.String(), smallRequest))
+	c.small.Do(func() { // not before each scenario
+		c.opts.Progress(fmt.Sprintf("the cluster has %s CPUs: each pod requests %s of one instead of what its tier says", have.String(), smallRequest))
+	})
 	first := "object.spec.containers[0]"
 	policy := &admissionv1.MutatingAdmissionPolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: smallPolicy},
