@@ -46,6 +46,19 @@ func compile(tb testing.TB, name string, args ...string) string {
 	return exe
 }
 
+// refused is what the registry says to who comes with no token, or a wrong one.
+const refused = "unauthorized: authentication required: log in with the access token that the portal shows for the DPE"
+
+// buildHelm4 builds Helm 4.
+func buildHelm4(tb testing.TB) helmCLI {
+	tb.Helper()
+	return helmCLI{
+		name: "helm 4", rollback: "--rollback-on-failure", refused: "response status code 401: " + refused,
+		missing: "at '/dpm': missing property 'endpoint'", unknown: "additional properties 'replicaCounts' not allowed",
+		path: compile(tb, "helm4", "helm.sh/helm/v4/cmd/helm"),
+	}
+}
+
 // buildTools builds dpesim, the oldest helm that the portal names, Helm 4, and crane, each from its module.
 func buildTools(t *testing.T) tools {
 	t.Helper()
@@ -53,18 +66,13 @@ func buildTools(t *testing.T) tools {
 	if runtime.GOOS == "windows" {
 		t.Skip("the portal's commands are for a POSIX shell")
 	}
-	const refused = "unauthorized: authentication required: log in with the access token that the portal shows for the DPE"
 	three := helmCLI{
 		name: "helm 3.13", rollback: "--atomic", refused: `/v2/": ` + refused,
 		missing: "dpm: endpoint is required", unknown: "(root): Additional property replicaCounts is not allowed",
 		// Helm's own Makefile gives it the Kubernetes version that charts are rendered for where there is no cluster.
 		path: compile(t, "helm3", "-modfile=.ci/helm3.mod", "-ldflags=-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=28", "helm.sh/helm/v3/cmd/helm"),
 	}
-	four := helmCLI{
-		name: "helm 4", rollback: "--rollback-on-failure", refused: "response status code 401: " + refused,
-		missing: "at '/dpm': missing property 'endpoint'", unknown: "additional properties 'replicaCounts' not allowed",
-		path: compile(t, "helm4", "helm.sh/helm/v4/cmd/helm"),
-	}
+	four := buildHelm4(t)
 	linked := four
 	linked.name, linked.path = "linked-in helm", ""
 	return tools{

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -53,8 +54,12 @@ func (p *process) up() time.Duration {
 		if _, err := stack.ReadEndpoints(p.file); err == nil {
 			return time.Since(from)
 		}
-		if time.Since(from) > time.Minute {
-			p.tb.Fatalf("not up after a minute:\n%s", p.out.String())
+		patience := time.Minute
+		if slices.Contains(p.args, "kind") {
+			patience = 5 * time.Minute // the cluster is made first
+		}
+		if time.Since(from) > patience {
+			p.tb.Fatalf("not up after %s:\n%s", patience, p.out.String())
 		}
 		time.Sleep(time.Millisecond)
 	}

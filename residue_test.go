@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -132,4 +135,134 @@ func inCluster(p *process) map[string]bool {
 		out[o.Kind+" dpe/"+o.Metadata.Name] = true
 	}
 	return out
+}
+
+// Objects of a release that are in no namespace are in the ledger as any: in use, leaked, gone.
+func TestResidueOfClusterScopedObjects(t *testing.T) {
+	t.Parallel()
+	exe, err := exec.LookPath("dpesim")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := newOperator(t, tools{dpesim: exe}, helmCLI{})
+	o.run("environment", "create", "Acme", "--release", "15.1.0")
+	clusterScoped(o, false)
+	o.stop()
+}
+
+// scopedChart is a chart whose objects are in no namespace. What begins with "real" is for a real cluster: the one in the
+// process does not serve those kinds.
+var scopedChart = map[string]string{
+	"Chart.yaml": "apiVersion: v2\nname: scoped\nversion: 1.0.0\n",
+	"templates/roles.yaml": `apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: {{ .Release.Name }}}
+rules: [{apiGroups: [""], resources: [nodes], verbs: [get]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: {{ .Release.Name }}}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {{ .Release.Name }}}
+subjects: [{kind: ServiceAccount, name: default, namespace: {{ .Release.Namespace }}}]
+`,
+	"real templates/hooks.yaml": `{{- range list "Validating" "Mutating" }}
+apiVersion: admissionregistration.k8s.io/v1
+kind: {{ . }}WebhookConfiguration
+metadata: {name: {{ $.Release.Name }}}
+webhooks:
+- name: nothing.example.com
+  admissionReviewVersions: [v1]
+  sideEffects: None
+  clientConfig: {url: "https://nowhere.example.com/"}
+  rules: [{apiGroups: [example.com], apiVersions: [v9], resources: [nothings], operations: [CREATE]}]
+---
+{{- end }}
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: gadgets.example.com}
+spec:
+  group: example.com
+  scope: Cluster
+  names: {plural: gadgets, singular: gadget, kind: Gadget}
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
+---
+apiVersion: example.com/v1
+kind: Widget
+metadata: {name: {{ .Release.Name }}}
+`,
+	"real crds/widgets.yaml": `apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.com}
+spec:
+  group: example.com
+  scope: Cluster
+  names: {plural: widgets, singular: widget, kind: Widget}
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
+`,
+}
+
+// clusterScoped lets an operator install and uninstall such a chart as a DPE's release, with something that stays.
+func clusterScoped(o *operator, realCluster bool) {
+	o.tb.Helper()
+	for name, text := range scopedChart {
+		name, only := strings.CutPrefix(name, "real ")
+		if only && !realCluster {
+			continue
+		}
+		at := filepath.Join("scoped", filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Join(o.dir, filepath.Dir(at)), 0o700); err != nil {
+			o.tb.Fatal(err)
+		}
+		o.write(at, text)
+	}
+	objects := []string{"ClusterRole/scoped", "ClusterRoleBinding/scoped"}
+	if realCluster {
+		objects = append(objects, "ValidatingWebhookConfiguration/scoped", "MutatingWebhookConfiguration/scoped",
+			"CustomResourceDefinition/gadgets.example.com", "CustomResourceDefinition/widgets.example.com", "Widget/scoped")
+	}
+	expect := func(object string, class residue.Class, reason string) {
+		o.tb.Helper()
+		kind, name, _ := strings.Cut(object, "/")
+		until(o.tb, fmt.Sprintf("%s is %s: %s", object, class, reason), func() bool {
+			e := o.entry(kind, name)
+			return e.Class == class && strings.Contains(e.Reason, reason) && e.DPE == "scoped"
+		})
+	}
+	o.run("dpe", "add", "acme", "Scoped")
+	o.does("helm install scoped ./scoped --namespace scoped --create-namespace --wait", "STATUS: deployed")
+	for _, object := range objects {
+		expect(object, residue.InUse, "its Helm release is installed")
+	}
+	o.run("residue", "--none")
+
+	held := strings.Split(objects[0], "/")
+	o.run("kubectl", "patch", held[0], held[1], "--type", "merge", "--patch", `{"metadata":{"finalizers":["`+holds+`"]}}`)
+	o.run("dpe", "remove", "acme", "scoped", "--yes")
+	for _, object := range objects {
+		expect(object, residue.Leaked, "its Helm release is still installed")
+	}
+	o.does("helm uninstall scoped --namespace scoped", `release "scoped" uninstalled`)
+	expect(objects[0], residue.Leaked, "its Helm release was uninstalled; its deletion waits for the finalizer "+holds)
+	for _, object := range objects[1:] {
+		if object == "CustomResourceDefinition/widgets.example.com" {
+			expect(object, residue.Kept, "Helm never deletes a definition that a chart brings in its folder crds/")
+			continue
+		}
+		expect(object, residue.Gone, "")
+	}
+	o.leaks(held[0], held[1], "1 things leaked")
+	o.run("kubectl", "patch", held[0], held[1], "--type", "merge", "--patch", `{"metadata":{"finalizers":null}}`)
+	o.run("residue", "--none", "--timeout", "30s")
+	expect(objects[0], residue.Gone, "")
+}
+
+// entry gives the latest entry of an object that is in no namespace.
+func (p *process) entry(kind, name string) (latest residue.Entry) {
+	p.tb.Helper()
+	for _, e := range decode[[]residue.Entry](p.tb, p.run("residue", "--all", "-o", "json")) {
+		if e.Side == residue.SideCluster && e.Kind == kind && e.Name == name && (latest.Class == "" || latest.Gone != nil) {
+			latest = e
+		}
+	}
+	return latest
 }

@@ -30,6 +30,8 @@ buckets and results in object storage, registry tokens, Helm releases and Kubern
   kept by policy  nobody takes it away, and that is right
   leaked          of an installation that is gone: it should be gone too
   foreign         in the same namespace, and not made by an installation
+  simulator       the simulator made it for itself
+  unknown         the cluster does not let the simulator see what there is of a kind
   gone            it was there (with --all)`,
 		Example: "  dpesim residue acme-production finance-warehouse\n  dpesim residue --none --timeout 30s && echo clean",
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -63,6 +65,14 @@ buckets and results in object storage, registry tokens, Helm releases and Kubern
 		if err != nil {
 			return err
 		}
+		if none {
+			entries = slices.DeleteFunc(entries, func(e residue.Entry) bool {
+				if e.Class == residue.Unknown {
+					fmt.Fprintf(a.Stderr, "not looked at: %s: %s\n", e.Kind, e.Reason)
+				}
+				return e.Class == residue.Unknown
+			})
+		}
 		if err := output.print(a.Stdout, entries, residueTable(entries, none)); err != nil || !none || len(entries) == 0 {
 			return err
 		}
@@ -75,14 +85,14 @@ buckets and results in object storage, registry tokens, Helm releases and Kubern
 // residuePoll is how often leaked looks: the cluster's garbage collector tells nobody when it is done.
 const residuePoll = 100 * time.Millisecond
 
-// leaked lists what leaked: as soon as that is nothing, or after timeout.
+// leaked lists what leaked, and what is unknown: as soon as nothing leaked, or after timeout.
 func leaked(ctx context.Context, c *api.Client, f residue.Filter, timeout time.Duration) ([]residue.Entry, error) {
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	for {
 		entries, err := c.Residue(ctx, f)
-		entries = slices.DeleteFunc(entries, func(e residue.Entry) bool { return e.Class != residue.Leaked })
-		if err != nil || len(entries) == 0 || clock.New().Sleep(limited, residuePoll) != nil {
+		entries = slices.DeleteFunc(entries, func(e residue.Entry) bool { return e.Class != residue.Leaked && e.Class != residue.Unknown })
+		if err != nil || !slices.ContainsFunc(entries, func(e residue.Entry) bool { return e.Class == residue.Leaked }) || clock.New().Sleep(limited, residuePoll) != nil {
 			return entries, err
 		}
 	}

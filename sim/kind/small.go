@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/dpesim/dpesim/sim/cluster/survey"
 )
 
 // EnoughCPUs is how many CPUs a cluster needs to rehearse with requests as they are: three replicas of tier M and one more.
@@ -40,8 +42,9 @@ func (c *Cluster) fit(ctx context.Context, client kubernetes.Interface) error {
 		c.opts.Progress(fmt.Sprintf("the cluster has %s CPUs: each pod requests %s of one instead of what its tier says", have.String(), smallRequest))
 	})
 	first := "object.spec.containers[0]"
+	own := metav1.ObjectMeta{Name: smallPolicy, Labels: map[string]string{survey.ManagedBy: survey.Simulator}}
 	policy := &admissionv1.MutatingAdmissionPolicy{
-		ObjectMeta: metav1.ObjectMeta{Name: smallPolicy},
+		ObjectMeta: own,
 		Spec: admissionv1.MutatingAdmissionPolicySpec{
 			FailurePolicy: new(admissionv1.Fail), ReinvocationPolicy: admissionv1.NeverReinvocationPolicy,
 			MatchConstraints: &admissionv1.MatchResources{
@@ -64,7 +67,7 @@ func (c *Cluster) fit(ctx context.Context, client kubernetes.Interface) error {
 		},
 	}
 	binding := &admissionv1.MutatingAdmissionPolicyBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: smallPolicy}, Spec: admissionv1.MutatingAdmissionPolicyBindingSpec{PolicyName: smallPolicy},
+		ObjectMeta: own, Spec: admissionv1.MutatingAdmissionPolicyBindingSpec{PolicyName: smallPolicy},
 	}
 	admission := client.AdmissionregistrationV1()
 	if _, err = admission.MutatingAdmissionPolicies().Create(ctx, policy, metav1.CreateOptions{}); err == nil || apierrors.IsAlreadyExists(err) {

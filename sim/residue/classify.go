@@ -139,6 +139,8 @@ func (w *world) inCluster(t Thing) (Class, string) {
 func (w *world) there(t Thing) (Class, string) {
 	live, ours := w.places[t.Namespace]
 	switch {
+	case t.Simulator:
+		return Own, "the simulator made it for itself, no installation"
 	case t.Kind == KindNamespace:
 		return w.namespace(t)
 	case t.DPE == "" && !ours:

@@ -77,8 +77,9 @@ func (l *Ledger) load(ctx context.Context) error {
 const wasThere = "it is no more"
 
 // Record takes what is there now, all of it, and what was there for a moment since the last time. It writes what differs
-// from the last time. What is missing of a side that is not among sides is left as it was: that side could not be asked.
-func (l *Ledger) Record(ctx context.Context, sides []Side, present, brief []Thing) error {
+// from the last time. What is missing of a side that is not among sides, or of one of the cluster's kinds that are unseen, is left
+// as it was: it could not be asked for.
+func (l *Ledger) Record(ctx context.Context, sides []Side, unseen []string, present, brief []Thing) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := make(map[key]Thing, len(present))
@@ -92,7 +93,7 @@ func (l *Ledger) Record(ctx context.Context, sides []Side, present, brief []Thin
 		}
 	}
 	for k, t := range l.here {
-		if _, ok := now[k]; !ok && slices.Contains(sides, t.Side) {
+		if _, ok := now[k]; !ok && slices.Contains(sides, t.Side) && (t.Side != SideCluster || !slices.Contains(unseen, t.Kind)) {
 			went = append(went, t)
 		}
 	}

@@ -64,6 +64,7 @@ type Thing struct {
 	Going     bool   `json:"-"` // its deletion has begun
 	Holds     string `json:"-"` // a finalizer that somebody must take away before the deletion ends; empty: none
 	Ended     bool   `json:"-"` // a Helm release whose record says that it is uninstalled
+	Simulator bool   `json:"-"` // the simulator made it for itself
 }
 
 // Class says whether a thing should be there.
@@ -75,6 +76,8 @@ const (
 	Kept    Class = "kept by policy" // nobody takes it away, and that is right
 	Leaked  Class = "leaked"         // of an installation that is gone: it should be gone too
 	Foreign Class = "foreign"        // in the same place, and not made by an installation
+	Own     Class = "simulator"      // the simulator made it for itself
+	Unknown Class = "unknown"        // the cluster does not let the simulator see what there is of a kind
 	Gone    Class = "gone"           // it was there
 )
 

@@ -255,7 +255,7 @@ func TestLedgerRemembersOverRestarts(t *testing.T) {
 	all := []residue.Side{residue.SidePortal, residue.SideCluster}
 	record := func(l *residue.Ledger, sides []residue.Side, present, brief []residue.Thing) {
 		t.Helper()
-		if err := l.Record(ctx, sides, present, brief); err != nil {
+		if err := l.Record(ctx, sides, nil, present, brief); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -311,7 +311,7 @@ func TestLedgerKnowsWhoseAVolumeWas(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := l.Record(ctx, sides, present, nil); err != nil {
+		if err := l.Record(ctx, sides, nil, present, nil); err != nil {
 			t.Fatal(err)
 		}
 		want := [][]string{{"cluster PersistentVolume pvc-1: in use"}, {"cluster PersistentVolume pvc-1: leaked"}, {"cluster PersistentVolume pvc-1: gone"}}[i]
@@ -322,6 +322,32 @@ func TestLedgerKnowsWhoseAVolumeWas(t *testing.T) {
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// What the cluster no longer lets itself be asked for is not called gone.
+func TestLedgerKeepsWhatIsUnseen(t *testing.T) {
+	t.Parallel()
+	l, err := residue.Open(t.Context(), filepath.Join(t.TempDir(), "residue.db"), clock.NewFrozen(noon))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	sides := []residue.Side{residue.SidePortal, residue.SideCluster}
+	pod, secret := object("Pod", "edge-test", "edge"), object("Secret", "edge", "edge")
+	before := []residue.Thing{environment(), row(), helm(), pod, secret}
+	after := []residue.Thing{environment(), row(), helm()}
+	for _, look := range []struct {
+		unseen  []string
+		present []residue.Thing
+	}{{nil, before}, {[]string{"Secret"}, after}} {
+		if err := l.Record(t.Context(), sides, look.unseen, look.present, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone := slices.DeleteFunc(l.Entries(after, residue.Filter{All: true}), func(e residue.Entry) bool { return e.Class != residue.Gone })
+	if d := cmp.Diff([]string{"cluster Pod dpe/edge-test: gone"}, classes(gone)); d != "" {
+		t.Errorf("-want +got:\n%s", d)
 	}
 }
 
@@ -337,7 +363,7 @@ func TestLedgerIsBounded(t *testing.T) {
 	for i := range brief {
 		brief[i] = thing(residue.SideDPM, residue.KindStream, fmt.Sprint("s", i), edge)
 	}
-	if err := l.Record(t.Context(), nil, nil, brief); err != nil {
+	if err := l.Record(t.Context(), nil, nil, nil, brief); err != nil {
 		t.Fatal(err)
 	}
 	got := l.Entries(nil, residue.Filter{All: true})

@@ -115,7 +115,11 @@ func (k *bookkeeper) look(ctx context.Context) ([]residue.Thing, error) {
 		sides = append(sides, residue.SideCluster)
 	default:
 	}
-	return present, k.ledger.Record(ctx, sides, present, gone)
+	var unseen []string
+	for _, u := range k.survey.Unseen() {
+		unseen = append(unseen, u.What)
+	}
+	return present, k.ledger.Record(ctx, sides, unseen, present, gone)
 }
 
 // credit names of what a person made in the cluster in this run who did, instead of the field manager.
@@ -156,7 +160,11 @@ func (c cloud) Residue(ctx context.Context, f residue.Filter) ([]residue.Entry, 
 	if err != nil {
 		return nil, err
 	}
-	return c.books.ledger.Entries(present, f), nil
+	entries := c.books.ledger.Entries(present, f)
+	for _, u := range c.books.survey.Unseen() {
+		entries = append(entries, residue.Entry{Thing: residue.Thing{Side: residue.SideCluster, Kind: u.What, Name: "*"}, Class: residue.Unknown, Reason: u.Reason})
+	}
+	return entries, nil
 }
 
 // clusterThings makes things of objects, and a thing of each Helm release that has records.
@@ -180,12 +188,12 @@ func clusterThings(objects []survey.Object) []residue.Thing {
 		at := place{o.Namespace, o.Release}
 		t := residue.Thing{
 			Side: residue.SideCluster, Kind: o.Kind, Name: o.Name, ID: o.UID, Owner: residue.Owner{DPE: labelOf(o.Release)},
-			Created: o.Created, By: o.Manager, Namespace: o.Namespace, Going: o.Deleting, Holds: o.Holds,
+			Created: o.Created, By: o.Manager, Namespace: o.Namespace, Going: o.Deleting, Holds: o.Holds, Simulator: o.Simulator,
 		}
 		if o.Namespace != "" {
 			t.Name = o.Namespace + "/" + o.Name
 		} else {
-			t.Namespace = o.ReleaseNamespace // a volume has none of its own
+			t.Namespace = o.ReleaseNamespace // it has none of its own
 		}
 		switch {
 		case o.System:
@@ -194,6 +202,8 @@ func clusterThings(objects []survey.Object) []residue.Thing {
 			t.Policy = "Helm leaves what its hooks made"
 		case o.Keep:
 			t.Policy = "it is annotated helm.sh/resource-policy: keep"
+		case o.Bundled:
+			t.Policy = "Helm never deletes a definition that a chart brings in its folder crds/"
 		case o.Record && ended(at):
 			t.Policy = keptHistory
 		}

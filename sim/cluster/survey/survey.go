@@ -5,6 +5,7 @@ package survey
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -19,7 +20,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
@@ -44,7 +44,9 @@ type Object struct {
 	ReleaseNamespace string // of that release
 	Hook             bool   // a Helm hook made it
 	Keep             bool   // it is annotated to outlive its release
+	Bundled          bool   // a definition of a kind that Helm took from a chart's folder crds/
 	System           bool   // every cluster, or every namespace, has it
+	Simulator        bool   // the simulator made it for itself
 
 	// Of a record of a Helm release.
 	Record bool
@@ -56,30 +58,35 @@ type Survey struct {
 	config  *rest.Config
 	log     *slog.Logger
 	changed chan struct{} // cap 1
+	kinds   chan struct{} // cap 1; kinds may have come or gone
 
 	synced  chan struct{} // closed once all has been seen
 	failing chan struct{} // closed once the API server could not be asked
 
-	mu    sync.Mutex
-	fault error // of the latest attempt to ask; nil: none failed
-	items map[types.UID]item
-	brief []item // gone since the last Take
+	mu        sync.Mutex
+	fault     error // of the latest attempt to ask; nil: none failed
+	followers map[schema.GroupVersionResource]*follower
+	broken    map[schema.GroupVersion]error // what the API server could not tell of itself
+	items     map[types.UID]item
+	brief     []item // gone since the last Take
 }
 
 // item is what is kept of an object: its metadata without what nobody asks for.
 type item struct {
 	kind   string
+	of     schema.GroupResource
 	object *metav1.PartialObjectMetadata
 }
 
 // New gives a survey that knows nothing before [Survey.Serve].
 func New(config *rest.Config, log *slog.Logger) *Survey {
 	return &Survey{
-		config: config, log: log, changed: make(chan struct{}, 1), synced: make(chan struct{}), failing: make(chan struct{}), items: map[types.UID]item{},
+		config: config, log: log, changed: make(chan struct{}, 1), kinds: make(chan struct{}, 1), synced: make(chan struct{}), failing: make(chan struct{}),
+		followers: map[schema.GroupVersionResource]*follower{}, items: map[types.UID]item{},
 	}
 }
 
-// Synced is closed once all of the cluster has been seen.
+// Synced is closed once all of the cluster has been seen that may be; see [Survey.Unseen].
 func (s *Survey) Synced() <-chan struct{} { return s.synced }
 
 // Wait waits until all of the cluster has been seen. It returns Unavailable, and why, if the API server does not let itself be
@@ -113,7 +120,7 @@ func (s *Survey) Changed() <-chan struct{} { return s.changed }
 const again = time.Second
 
 // Serve watches until ctx is done, and then returns nil. It may be called once. As long as the API server does not let itself
-// be asked it tries again, and says so in the log.
+// be asked it tries again, and says so in the log. Kinds that come later are watched too.
 func (s *Survey) Serve(ctx context.Context) error {
 	asked, err := discovery.NewDiscoveryClientForConfig(s.config)
 	if err != nil {
@@ -123,36 +130,39 @@ func (s *Survey) Serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("survey the cluster: %w", err)
 	}
-	lists, ok := s.ask(ctx, asked)
-	if !ok {
-		return nil
-	}
-	factory := metadatainformer.NewSharedInformerFactory(client, 0)
-	for _, l := range lists {
-		gv, err := schema.ParseGroupVersion(l.GroupVersion)
+	ctx, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	for seen := false; ; seen = true {
+		lists, ok := s.ask(ctx, asked)
+		if !ok {
+			return nil
+		}
+		late, err := s.follow(ctx, &running, client, lists)
 		if err != nil {
 			return fmt.Errorf("survey the cluster: %w", err)
 		}
-		for _, r := range l.APIResources {
-			if !surveyed(gv.Group, r) {
-				continue
-			}
-			if err := s.watch(factory.ForResource(gv.WithResource(r.Name)).Informer(), r.Kind); err != nil {
-				return fmt.Errorf("survey the cluster: %w", err)
-			}
+		if !s.caughtUp(ctx) {
+			return nil
+		}
+		if !seen {
+			close(s.synced)
+		}
+		s.signal(s.changed)
+		limited, cancel := ctx, context.CancelFunc(func() {})
+		if late {
+			limited, cancel = context.WithTimeout(ctx, again)
+		}
+		select {
+		case <-s.kinds:
+		case <-limited.Done():
+		}
+		cancel()
+		if ctx.Err() != nil {
+			return nil
 		}
 	}
-	factory.Start(ctx.Done())
-	defer factory.Shutdown()
-	for _, ok := range factory.WaitForCacheSync(ctx.Done()) {
-		if !ok {
-			return nil // ctx is done
-		}
-	}
-	close(s.synced)
-	s.signal()
-	<-ctx.Done()
-	return nil
 }
 
 // ask gives what the API server has, once it answers; not ok means that ctx is done.
@@ -160,11 +170,17 @@ func (s *Survey) ask(ctx context.Context, asked *discovery.DiscoveryClient) (lis
 	err := wait.PollUntilContextCancel(ctx, again, true, func(ctx context.Context) (bool, error) {
 		var err error
 		lists, err = asked.ServerPreferredResourcesWithContext(ctx)
-		if err == nil || discovery.IsGroupDiscoveryFailedError(err) {
-			return true, nil
+		part, partly := errors.AsType[*discovery.ErrGroupDiscoveryFailed](err)
+		if err != nil && !partly {
+			s.failed(ctx, err)
+			return false, nil
 		}
-		s.failed(ctx, err)
-		return false, nil
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.broken = nil; partly {
+			s.broken = part.Groups
+		}
+		return true, nil
 	})
 	return lists, err == nil
 }
@@ -184,28 +200,6 @@ func (s *Survey) failed(ctx context.Context, err error) {
 	if was == nil || was.Error() != err.Error() {
 		s.log.WarnContext(ctx, "cluster not surveyed, trying again", "err", err)
 	}
-}
-
-// surveyed leaves out what no installation makes, or what comes and goes by itself: events, leases, nodes.
-func surveyed(group string, r metav1.APIResource) bool {
-	for _, verb := range []string{"delete", "list", "watch"} {
-		if !slices.Contains(r.Verbs, verb) {
-			return false
-		}
-	}
-	return r.Name != "events" && r.Name != "nodes" && group != "coordination.k8s.io" && group != "metrics.k8s.io"
-}
-
-func (s *Survey) watch(i cache.SharedIndexInformer, kind string) error {
-	if err := i.SetTransform(slim); err != nil {
-		return err
-	}
-	_, err := i.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(o any) { s.note(kind, o, false) },
-		UpdateFunc: func(_, o any) { s.note(kind, o, false) },
-		DeleteFunc: func(o any) { s.note(kind, o, true) },
-	})
-	return err
 }
 
 // managerKey is where slim keeps who made an object.
@@ -243,7 +237,10 @@ func maker(fields []metav1.ManagedFieldsEntry) string {
 	return first.Manager
 }
 
-func (s *Survey) note(kind string, o any, gone bool) {
+// definitionKind is the kind of objects that define kinds.
+const definitionKind = "CustomResourceDefinition"
+
+func (s *Survey) note(f *follower, o any, gone bool) {
 	if t, ok := o.(cache.DeletedFinalStateUnknown); ok {
 		o = t.Obj
 	}
@@ -252,21 +249,29 @@ func (s *Survey) note(kind string, o any, gone bool) {
 		return
 	}
 	s.mu.Lock()
+	i := item{f.kind, f.resource.GroupResource(), m}
 	if gone {
-		delete(s.items, m.UID)
-		if s.brief = append(s.brief, item{kind, m}); len(s.brief) > maxBrief {
-			s.brief = s.brief[1:]
-		}
+		s.goneLocked(i)
 	} else {
-		s.items[m.UID] = item{kind, m}
+		s.items[m.UID] = i
 	}
 	s.mu.Unlock()
-	s.signal()
+	if f.kind == definitionKind {
+		s.signal(s.kinds)
+	}
+	s.signal(s.changed)
 }
 
-func (s *Survey) signal() {
+func (s *Survey) goneLocked(i item) {
+	delete(s.items, i.object.UID)
+	if s.brief = append(s.brief, i); len(s.brief) > maxBrief {
+		s.brief = s.brief[1:]
+	}
+}
+
+func (s *Survey) signal(to chan struct{}) {
 	select {
-	case s.changed <- struct{}{}:
+	case to <- struct{}{}:
 	default: // it is signalled already
 	}
 }
@@ -278,6 +283,11 @@ func (s *Survey) Take() (present, gone []Object) {
 	f := finder{items: maps.Clone(s.items)}
 	for _, i := range s.brief { // owners that went with what they owned
 		f.items[i.object.UID] = i
+	}
+	for _, i := range f.items {
+		if record(i) && strings.HasSuffix(i.object.Name, ".v1") {
+			f.firsts = append(f.firsts, i.object)
+		}
 	}
 	for _, i := range s.items {
 		present = append(present, f.object(i))
@@ -306,9 +316,44 @@ const (
 	recordName  = "sh.helm.release.v1."
 )
 
+// ManagedBy is the label by which the simulator marks what it makes in a cluster for itself, with the value Simulator.
+const (
+	ManagedBy = managedKey
+	Simulator = "dpesim"
+)
+
 // finder resolves owners.
 type finder struct {
-	items map[types.UID]item
+	items  map[types.UID]item
+	firsts []*metav1.PartialObjectMetadata // records of releases' first revisions
+}
+
+// record tells whether i is a record of a Helm release.
+func record(i item) bool {
+	return (i.kind == "Secret" || i.kind == "ConfigMap") && strings.HasPrefix(i.object.Name, recordName) && i.object.Labels["owner"] == "helm"
+}
+
+// bundled tells whether i is a definition that Helm took from a chart's folder crds/: it does not mark those.
+func bundled(i item) bool {
+	m := i.object
+	return i.kind == definitionKind && m.Annotations[releaseKey] == "" && m.Annotations[hookKey] == "" && strings.HasPrefix(m.Annotations[managerKey], "helm")
+}
+
+// bundleSpan is how long a release's definitions may be there before the release's first record: Helm waits until they are served.
+const bundleSpan = time.Minute
+
+// bundle gives the release that was first recorded next after a time.
+func (f finder) bundle(at time.Time) (name, namespace string) {
+	var next *metav1.PartialObjectMetadata
+	for _, m := range f.firsts {
+		if later := m.CreationTimestamp.Sub(at); later >= 0 && later < bundleSpan && (next == nil || m.CreationTimestamp.Before(&next.CreationTimestamp)) {
+			next = m
+		}
+	}
+	if next == nil {
+		return "", ""
+	}
+	return next.Labels["name"], next.Namespace
 }
 
 func (f finder) object(i item) Object {
@@ -316,8 +361,7 @@ func (f finder) object(i item) Object {
 	o := Object{
 		Kind: i.kind, Namespace: m.Namespace, Name: m.Name, UID: string(m.UID), Created: m.CreationTimestamp.UTC(),
 		Manager: m.Annotations[managerKey], Deleting: m.DeletionTimestamp != nil, Hook: m.Annotations[hookKey] != "",
-		Keep: m.Annotations[policyKey] == "keep", System: system(i.kind, m),
-		Record: (i.kind == "Secret" || i.kind == "ConfigMap") && strings.HasPrefix(m.Name, recordName) && m.Labels["owner"] == "helm",
+		Keep: m.Annotations[policyKey] == "keep", Bundled: bundled(i), System: system(i.kind, m), Simulator: m.Labels[ManagedBy] == Simulator, Record: record(i),
 	}
 	if i := slices.IndexFunc(m.Finalizers, foreign); i >= 0 {
 		o.Holds = m.Finalizers[i]
@@ -342,6 +386,8 @@ func (f finder) release(i item, depth int) (name, namespace string) {
 		return m.Annotations[releaseKey], cmp.Or(m.Annotations[placeKey], m.Namespace)
 	case m.Annotations[hookKey] != "" && m.Labels[managedKey] == "Helm":
 		return m.Labels[instanceKey], m.Namespace
+	case bundled(i):
+		return f.bundle(m.CreationTimestamp.Time)
 	case depth == 0:
 		return "", ""
 	}
