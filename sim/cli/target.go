@@ -26,6 +26,7 @@ func (t *targetFlags) add(fl *pflag.FlagSet) {
 	fl.StringVar(&t.cluster, "cluster", rehearse.InProcess, "cluster to work on: "+rehearse.InProcess+", or kind, a real one in containers on this machine")
 	fl.StringVar(&t.kind.Name, "kind-name", kind.DefaultName, "name of the kind cluster")
 	fl.StringVar(&t.kind.NodeImage, "kind-node-image", "", "image of its node (default $DPESIM_KIND_NODE_IMAGE, else kind's own)")
+	fl.BoolVar(&t.kind.Preload, "preload", false, "bring the engine's image to the kind cluster, as 'kind load' does, instead of having it pulled with the access token")
 	fl.BoolVar(&t.kind.Keep, "keep-cluster", false, "leave the kind cluster at the end, and use it again if it is there")
 }
 

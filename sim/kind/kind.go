@@ -39,6 +39,7 @@ type Options struct {
 	Name      string            // empty: [DefaultName]
 	NodeImage string            // empty: [DefaultNodeImage]
 	Keep      bool              // leave the cluster at the end, and use it again if it is there
+	Preload   bool              // bring the engine's image to the nodes, instead of having it pulled
 	Dir       string            // for files of ours while the cluster is used; Close removes it
 	Progress  func(what string) // is told each phase, and what a long one waits for, from one goroutine at a time; nil: nobody
 	Clock     *clock.Clock      // nil: the machine's

@@ -21,11 +21,22 @@ func (c *Cluster) Target() *stack.Target {
 	return &stack.Target{Config: c.RESTConfig(), Kubeconfig: c.Kubeconfig(), Gateway: c.gateway, Connect: c.connectNodes}
 }
 
-// connectNodes makes the cluster fit for a simulator: nodes pull images of its registry, pods that do not run as root write to
-// their volumes, and they find room.
+// connectNodes makes the cluster fit for a simulator: nodes pull images of its registry, or have the engine's already with
+// [Options.Preload], pods that do not run as root write to their volumes, and they find room.
 func (c *Cluster) connectNodes(ctx context.Context, r stack.Reach) error {
 	if err := c.Trust(r); err != nil {
 		return err
+	}
+	for _, n := range c.nodes {
+		if err := c.forget(n); err != nil {
+			return err
+		}
+		if c.opts.Preload {
+			c.log.say("loading the engine's image")
+			if err := c.preload(n, r); err != nil {
+				return err
+			}
+		}
 	}
 	client, err := kubernetes.NewForConfig(c.config)
 	if err != nil {
@@ -43,13 +54,13 @@ func (c *Cluster) Trust(r stack.Reach) error {
 	for _, n := range c.nodes {
 		for _, f := range [][2]string{{path.Join(certs, "ca.crt"), string(r.CA)}, {path.Join(certs, "hosts.toml"), hosts}} {
 			if err := nodeutils.WriteFile(n, f[0], f[1]); err != nil {
-				return fmt.Errorf("let the node %s trust the registry: %w", n, err)
+				return c.failed("cannot be told whom to trust", err)
 			}
 		}
 		line := fmt.Sprintf("%s %s # dpesim", c.gateway, host)
 		script := fmt.Sprintf("sed '/# dpesim$/d' /etc/hosts > /tmp/hosts && echo '%s' >> /tmp/hosts && cat /tmp/hosts > /etc/hosts", line)
 		if err := n.Command("sh", "-c", script).Run(); err != nil { // the container engine mounts the file: it can be written, not replaced
-			return fmt.Errorf("let the node %s find the registry: %w", n, err)
+			return c.failed("cannot be told where the registry is", err)
 		}
 	}
 	return nil
@@ -71,7 +82,7 @@ func (c *Cluster) openVolumes(ctx context.Context, client kubernetes.Interface) 
 while :; do chmod 0777 /tmp/hostpath_pv/* 2>/dev/null; sleep 0.2; done </dev/null >/dev/null 2>&1 &`
 	for _, n := range c.nodes {
 		if err := n.Command("sh", "-c", script).Run(); err != nil {
-			return fmt.Errorf("open the volumes of %s: %w", n, err)
+			return c.failed("does not open its volumes", err)
 		}
 	}
 	return nil

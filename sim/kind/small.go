@@ -39,7 +39,7 @@ func (c *Cluster) fit(ctx context.Context, client kubernetes.Interface) error {
 		return nil
 	}
 	c.small.Do(func() { // not before each scenario
-		c.opts.Progress(fmt.Sprintf("the cluster has %s CPUs: each pod requests %s of one instead of what its tier says", have.String(), smallRequest))
+		c.log.say(fmt.Sprintf("the cluster has %s CPUs: each pod requests %s of one instead of what its tier says", have.String(), smallRequest))
 	})
 	first := "object.spec.containers[0]"
 	own := metav1.ObjectMeta{Name: smallPolicy, Labels: map[string]string{survey.ManagedBy: survey.Simulator}}

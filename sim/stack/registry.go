@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/dpesim/dpesim/dpe/chart"
 	"github.com/dpesim/dpesim/dpe/image"
@@ -98,4 +99,17 @@ func (s *Stack) imageOf(r sim.Release) func() (registry.Artifact, error) {
 		}
 		return registry.Artifact{Manifest: registry.Content(img.Index), Manifests: contents(img.Manifests), Blobs: contents(img.Blobs)}, nil
 	}
+}
+
+// archive writes the image of every release, as images in a registry of that host name.
+func (s *Stack) archive(w io.Writer, host string) error {
+	named := map[string]image.Image{}
+	for _, r := range chart.Releases() {
+		img, err := s.images.Build(r)
+		if err != nil {
+			return err
+		}
+		named[fmt.Sprintf("%s/%s:%s", host, image.Repository, r)] = img
+	}
+	return image.Archive(w, named)
 }

@@ -3,6 +3,7 @@ package stack
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 
@@ -43,6 +44,8 @@ type Reach struct {
 	Registry string // host:port by which images name it: "localhost:8443"
 	Inside   string // host:port by which nodes reach it, at the gateway: "registry.dpesim.localhost:8443"
 	CA       []byte // PEM of the authority of its certificate
+	// Images writes the engine's image of every release, by the names that pods have for it, as an OCI archive.
+	Images func(w io.Writer) error
 }
 
 // entrance is where the edge listens for the target's pods and nodes.
@@ -60,7 +63,9 @@ func (s *Stack) hostOfPortal() string { return "portal." + s.config.Domain }
 func (s *Stack) openTarget(ctx context.Context) (customer, error) {
 	t := s.config.Target
 	port := s.edgePort()
-	if err := t.Connect(ctx, Reach{Registry: net.JoinHostPort("localhost", port), Inside: net.JoinHostPort(s.hostOfRegistry(), port), CA: s.ca.PEM()}); err != nil {
+	registry := net.JoinHostPort("localhost", port)
+	images := func(w io.Writer) error { return s.archive(w, registry) }
+	if err := t.Connect(ctx, Reach{Registry: registry, Inside: net.JoinHostPort(s.hostOfRegistry(), port), CA: s.ca.PEM(), Images: images}); err != nil {
 		return nil, fmt.Errorf("connect the cluster: %w", err)
 	}
 	return cluster.OpenReal(cluster.RealOptions{Config: t.Config, Kubeconfig: t.Kubeconfig, Bus: s.bus})
