@@ -14,7 +14,7 @@ func newClusterCommand(a *app) *cobra.Command {
 		Use: "cluster", Short: "Prepare a cluster of yours for a rehearsal",
 		Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newClusterRemoveCommand(a), newClusterProbeCommand(a))
+	cmd.AddCommand(newClusterPreflightCommand(a), newClusterRemoveCommand(a), newClusterProbeCommand(a))
 	return cmd
 }
 
