@@ -1,6 +1,8 @@
 package cli_test
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -68,13 +70,24 @@ func TestPreflightTellsWhatWouldFail(t *testing.T) {
 	says(t, w.look(1, "acme", "finance", "--release-name", "other"), "release", preflight.Failed, "not Helm's")
 	w.ok("kubectl", "delete", "deployment", "other", "-n", "dpe", "--wait=true")
 
-	// What is installed does not take the room from itself.
-	if r := w.run("dpe", "run-commands", "acme", "finance"); r.code != 0 {
-		t.Fatal(r.stdout, r.stderr)
+	// A release of the DPE's chart is its own; one of another chart is not.
+	for name, chart := range map[string]string{"finance": "dpe", "foreign": "nginx"} {
+		dir := filepath.Join(w.dir, name)
+		if err := os.MkdirAll(filepath.Join(dir, "templates"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for file, text := range map[string]string{
+			"Chart.yaml":          "apiVersion: v2\nname: " + chart + "\nversion: 1.0.0\n",
+			"templates/some.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: of-" + name + "}\n",
+		} {
+			if err := os.WriteFile(filepath.Join(dir, filepath.FromSlash(file)), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.ok("helm", "install", name, dir, "--namespace", "dpe")
 	}
-	installed := w.look(0, "acme", "finance")
-	says(t, installed, "release", preflight.OK, "would be upgraded")
-	says(t, installed, "room", preflight.OK, "for 3 of the 3")
+	says(t, w.look(0, "acme", "finance"), "release", preflight.OK, "would be upgraded")
+	says(t, w.look(1, "acme", "finance", "--release-name", "foreign"), "release", preflight.Failed, "another chart: nginx")
 
 	w.fails(2, []string{"ENVIRONMENT DPE"}, "cluster", "preflight", "acme")
 	w.fails(1, []string{"sizing tier"}, "cluster", "preflight", "--tier", "XL")
