@@ -20,7 +20,7 @@ var elsewhere = []string{"go build .", "./dpesim up", "./dpesim exec -- ./rehear
 // TestReadmeCommandsWork plays the commands of the README and of the pages in docs, in their order, each page as a scenario.
 func TestReadmeCommandsWork(t *testing.T) {
 	t.Parallel()
-	for _, page := range []string{"README.md", "docs/why.md", "docs/residue.md", "docs/mirroring.md", "docs/control-room.md", "docs/run-it-here.md", "docs/scenarios.md", "docs/ci.md", "docs/kind.md"} {
+	for _, page := range []string{"README.md", "docs/why.md", "docs/residue.md", "docs/mirroring.md", "docs/control-room.md", "docs/run-it-here.md", "docs/scenarios.md", "docs/ci.md", "docs/kind.md", "docs/clusters.md"} {
 		t.Run(page, func(t *testing.T) {
 			t.Parallel()
 			playPage(t, page)

@@ -183,10 +183,10 @@ func (a *app) cases(r *scenarioRun, names []string) (cases []suite.Case, err err
 	if r.all {
 		names = append(names, scenarios.Names()...)
 	}
-	target := &r.stack.target
-	if err := target.check(); err != nil {
+	if err := r.stack.target.check(); err != nil {
 		return nil, err
 	}
+	on, _ := r.stack.target.name()
 	switch {
 	case len(names) == 0:
 		return nil, usage(errors.New("no scenario to run: name one, a file, or --all"))
@@ -212,8 +212,8 @@ func (a *app) cases(r *scenarioRun, names []string) (cases []suite.Case, err err
 		if _, err := os.Stat(a.path(n)); err != nil && r.update {
 			return nil, usage(sim.Errorf(sim.Invalid, "--update cannot write into %s, which is built in", n).WithHelp("begin a file of your own: 'dpesim scenario show %s > mine.md'", n))
 		}
-		if !rehearse.Suits(s, target.cluster) {
-			return nil, &exitError{code: exitTarget, err: rehearse.Foreign(s, target.cluster)}
+		if !rehearse.Suits(s, on) {
+			return nil, &exitError{code: exitTarget, err: rehearse.Foreign(s, on)}
 		}
 		list = append(list, s)
 	}
@@ -376,6 +376,8 @@ func verdict(results []suite.Result, cases int) error {
 			code = exitFailed
 		} else if _, ok := errors.AsType[*suite.TimeoutError](r.Err); ok {
 			code = exitTimeout
+		} else if e, ok := errors.AsType[*exitError](r.Err); ok {
+			code = e.code
 		} else if d, ok := errors.AsType[*differenceError](r.Err); ok {
 			code = exitFailed
 			differences.WriteString("\n" + d.Error())

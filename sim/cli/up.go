@@ -20,6 +20,7 @@ import (
 	"github.com/dpesim/dpesim/scenarios/operator"
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/diagnosis"
+	"github.com/dpesim/dpesim/sim/rehearse"
 	"github.com/dpesim/dpesim/sim/stack"
 )
 
@@ -51,7 +52,7 @@ func (f *stackFlags) anyPorts(cmd *cobra.Command) {
 	if !cmd.Flags().Changed("http") {
 		f.config.HTTPAddr = "localhost:0"
 	}
-	if !cmd.Flags().Changed("tls") {
+	if name, _ := f.target.name(); !cmd.Flags().Changed("tls") && name != rehearse.Kubeconfig { // whose nodes know the registry by its port
 		f.config.TLSAddr = "localhost:0"
 	}
 }
@@ -82,7 +83,11 @@ func (f *stackFlags) open(ctx context.Context, a *app) (*stack.Stack, error) {
 	for i, path := range f.config.NodeCAs {
 		f.config.NodeCAs[i] = a.path(path)
 	}
-	f.config.Shell = operator.Run
+	dir, err := f.target.authority(a)
+	if err != nil {
+		return nil, err
+	}
+	f.config.CADir, f.config.Shell = dir, operator.Run
 	return stack.Open(ctx, f.config)
 }
 
@@ -186,6 +191,11 @@ func (a *app) serve(ctx context.Context, s *stack.Stack, run func(context.Contex
 		served <- s.Serve(serving)
 	}()
 	err := s.WaitReady(ctx)
+	if err == nil {
+		if err = s.Prove(ctx); err != nil && ctx.Err() == nil {
+			err = &exitError{code: exitTarget, err: err}
+		}
+	}
 	if err == nil {
 		var remove func() error
 		if remove, err = a.writeEndpoints(ctx, s.Endpoints()); err == nil {

@@ -97,7 +97,7 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, errors.Join(err, c.agent.Close(), server.Close())
 	}
-	if c.view, err = newView(protobuf(server.RESTConfig(api.Operator))); err != nil {
+	if c.view, err = newView(protobuf(server.RESTConfig(api.Operator)), nil); err != nil {
 		return nil, errors.Join(err, c.agent.Close(), server.Close())
 	}
 	return c, nil

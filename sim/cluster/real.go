@@ -29,8 +29,10 @@ type Real struct {
 
 // RealOptions are what [OpenReal] needs.
 type RealOptions struct {
-	Config     *rest.Config // of somebody who may do everything in it
+	Config     *rest.Config // of somebody who may at least read nodes and volumes, and in Namespaces pods, Deployments, Secrets and events
 	Kubeconfig []byte       // the same as a file for helm and kubectl
+	Namespaces []string     // that are followed; nil: all
+	Chart      string       // label selector of the pods and Deployments that are told of; empty: all
 	Bus        *event.Bus   // is told what happens to pods; nil: silent
 }
 
@@ -44,11 +46,11 @@ func OpenReal(o RealOptions) (*Real, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a client of the cluster's metadata: %w", err)
 	}
-	view, err := newView(protobuf(rest.CopyConfig(o.Config)))
+	view, err := newView(protobuf(rest.CopyConfig(o.Config)), o.Namespaces)
 	if err != nil {
 		return nil, err
 	}
-	return &Real{config: o.Config, kubeconfig: o.Kubeconfig, client: client, view: view, watcher: newWatcher(client, records, o.Bus), ready: make(chan struct{})}, nil
+	return &Real{config: o.Config, kubeconfig: o.Kubeconfig, client: client, view: view, watcher: newWatcher(client, records, o), ready: make(chan struct{})}, nil
 }
 
 // URL gives the API server's address.

@@ -35,22 +35,48 @@ type View struct {
 	looked func()        // begins to follow
 	follow chan struct{} // closed by looked
 
-	factory informers.SharedInformerFactory
-	stores  struct{ nodes, pods, volumes, deployments, events cache.SharedIndexInformer }
+	factories []informers.SharedInformerFactory
+	stores    struct{ nodes, pods, volumes, deployments, events stores }
 }
 
-func newView(c *rest.Config) (*View, error) {
+// stores hold the objects of one kind, one each of a namespace, or one of all.
+type stores []cache.SharedIndexInformer
+
+// newView gives a view of what is in the namespaces; nil: in all.
+func newView(c *rest.Config, namespaces []string) (*View, error) {
 	client, err := kubernetes.NewForConfig(c)
 	if err != nil {
 		return nil, fmt.Errorf("open the view: %w", err)
 	}
 	v := &View{nodes: &Nodes{client}, follow: make(chan struct{})}
 	v.looked = sync.OnceFunc(func() { close(v.follow) })
-	v.factory = informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(slim))
-	core := v.factory.Core().V1()
-	v.stores.nodes, v.stores.pods, v.stores.volumes = core.Nodes().Informer(), core.Pods().Informer(), core.PersistentVolumes().Informer()
-	v.stores.deployments, v.stores.events = v.factory.Apps().V1().Deployments().Informer(), core.Events().Informer()
+	v.factories = factories(client, namespaces)
+	core := v.factories[0].Core().V1()
+	v.stores.nodes, v.stores.volumes = stores{core.Nodes().Informer()}, stores{core.PersistentVolumes().Informer()}
+	for _, f := range v.factories {
+		v.stores.pods = append(v.stores.pods, f.Core().V1().Pods().Informer())
+		v.stores.events = append(v.stores.events, f.Core().V1().Events().Informer())
+		v.stores.deployments = append(v.stores.deployments, f.Apps().V1().Deployments().Informer())
+	}
 	return v, nil
+}
+
+// places gives the namespaces, or, if there are none, what stands for all.
+func places(namespaces []string) []string {
+	if namespaces == nil {
+		return []string{metav1.NamespaceAll}
+	}
+	return namespaces
+}
+
+// factories gives an informer factory for each namespace, or one for all if there are none.
+func factories(client kubernetes.Interface, namespaces []string, more ...informers.SharedInformerOption) []informers.SharedInformerFactory {
+	var out []informers.SharedInformerFactory
+	for _, n := range places(namespaces) {
+		options := append([]informers.SharedInformerOption{informers.WithTransform(slim), informers.WithNamespace(n)}, more...)
+		out = append(out, informers.NewSharedInformerFactoryWithOptions(client, 0, options...))
+	}
+	return out
 }
 
 // slim drops what no view shows.
@@ -68,10 +94,19 @@ func (v *View) serve(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	v.factory.StartWithContext(ctx)
-	<-ctx.Done()
-	v.factory.Shutdown()
+	run(ctx, v.factories)
 	return nil
+}
+
+// run runs the informers until ctx is done.
+func run(ctx context.Context, all []informers.SharedInformerFactory) {
+	for _, f := range all {
+		f.StartWithContext(ctx)
+	}
+	<-ctx.Done()
+	for _, f := range all {
+		f.Shutdown()
+	}
 }
 
 // maxViewEvents bounds how many events a view shows: so many warnings, and so many of the others.
@@ -81,7 +116,11 @@ const maxViewEvents = 15
 // ctx's end.
 func (v *View) Read(ctx context.Context) (portal.Cluster, error) {
 	v.looked()
-	if !cache.WaitForCacheSync(ctx.Done(), v.stores.nodes.HasSynced, v.stores.pods.HasSynced, v.stores.volumes.HasSynced, v.stores.deployments.HasSynced, v.stores.events.HasSynced) {
+	var synced []cache.InformerSynced
+	for _, s := range slices.Concat(v.stores.nodes, v.stores.pods, v.stores.volumes, v.stores.deployments, v.stores.events) {
+		synced = append(synced, s.HasSynced)
+	}
+	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
 		return portal.Cluster{}, fmt.Errorf("read the cluster: %w", context.Cause(ctx))
 	}
 	pods := held[corev1.Pod](v.stores.pods)
@@ -92,13 +131,14 @@ func (v *View) Read(ctx context.Context) (portal.Cluster, error) {
 	}, nil
 }
 
-// held gives what is in a store, which nobody may change.
-func held[T any](from cache.SharedIndexInformer) []*T {
-	all := from.GetStore().List()
-	out := make([]*T, 0, len(all))
-	for _, o := range all {
-		if x, ok := o.(*T); ok {
-			out = append(out, x)
+// held gives what is in the stores, which nobody may change.
+func held[T any](from stores) []*T {
+	var out []*T
+	for _, s := range from {
+		for _, o := range s.GetStore().List() {
+			if x, ok := o.(*T); ok {
+				out = append(out, x)
+			}
 		}
 	}
 	return out

@@ -15,25 +15,25 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/dpesim/dpesim/sim/cluster/internal/trail"
-	"github.com/dpesim/dpesim/sim/event"
 )
 
 // watcher tells of a real cluster's pods, by what is written in them, in the words in which the cluster in the process tells of
 // its own, and of what people did there. What happened between two writes is not told.
 type watcher struct {
-	factory   informers.SharedInformerFactory
-	records   metadatainformer.SharedInformerFactory // of Helm's records: nobody reads what is in them
-	trail     *trail.Trail                           // notes of each pod what was told of it last
+	factories []informers.SharedInformerFactory        // one for each namespace, or one for all
+	records   []metadatainformer.SharedInformerFactory // of Helm's records, as many: nobody reads what is in them
+	trail     *trail.Trail                             // notes of each pod what was told of it last
 	operators *operators
 }
 
-func newWatcher(client kubernetes.Interface, records metadata.Interface, bus *event.Bus) *watcher {
-	t := trail.New(bus)
-	return &watcher{
-		factory: informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(slimmer)),
-		records: metadatainformer.NewFilteredSharedInformerFactory(records, 0, metav1.NamespaceAll, func(o *metav1.ListOptions) { o.LabelSelector = "owner=helm" }),
-		trail:   t, operators: newOperators(t),
+func newWatcher(client kubernetes.Interface, records metadata.Interface, o RealOptions) *watcher {
+	t := trail.New(o.Bus)
+	w := &watcher{trail: t, operators: newOperators(t)}
+	w.factories = factories(client, o.Namespaces, informers.WithTransform(slimmer), informers.WithTweakListOptions(func(l *metav1.ListOptions) { l.LabelSelector = o.Chart }))
+	for _, n := range places(o.Namespaces) {
+		w.records = append(w.records, metadatainformer.NewFilteredSharedInformerFactory(records, 0, n, func(l *metav1.ListOptions) { l.LabelSelector = "owner=helm" }))
 	}
+	return w
 }
 
 // slimmer is [slim], but for Deployments: who manages which fields tells who did something.
@@ -46,7 +46,22 @@ func slimmer(o any) (any, error) {
 
 // serve watches until ctx is done.
 func (w *watcher) serve(ctx context.Context) error {
-	deployments := w.factory.Apps().V1().Deployments().Informer()
+	for i, f := range w.factories {
+		if err := w.watch(ctx, f, w.records[i]); err != nil {
+			return err
+		}
+		w.records[i].Start(ctx.Done())
+	}
+	run(ctx, w.factories)
+	for _, f := range w.records {
+		f.Shutdown()
+	}
+	return nil
+}
+
+// watch makes the informers of a namespace tell.
+func (w *watcher) watch(ctx context.Context, factory informers.SharedInformerFactory, records metadatainformer.SharedInformerFactory) error {
+	deployments := factory.Apps().V1().Deployments().Informer()
 	pods := follow(func(was, is metav1.Object) {
 		old, _ := was.(*corev1.Pod)
 		p, _ := is.(*corev1.Pod)
@@ -61,19 +76,14 @@ func (w *watcher) serve(ctx context.Context) error {
 		}
 	})
 	for informer, handler := range map[cache.SharedIndexInformer]cache.ResourceEventHandler{
-		w.factory.Core().V1().Pods().Informer(): pods,
-		deployments:                             w.operators.deployments(ctx),
-		w.records.ForResource(corev1.SchemeGroupVersion.WithResource("secrets")).Informer(): w.operators.records(ctx),
+		factory.Core().V1().Pods().Informer(): pods,
+		deployments:                           w.operators.deployments(ctx),
+		records.ForResource(corev1.SchemeGroupVersion.WithResource("secrets")).Informer(): w.operators.records(ctx),
 	} {
 		if _, err := informer.AddEventHandler(handler); err != nil {
 			return err
 		}
 	}
-	w.factory.StartWithContext(ctx)
-	w.records.Start(ctx.Done())
-	<-ctx.Done()
-	w.factory.Shutdown()
-	w.records.Shutdown()
 	return nil
 }
 

@@ -49,9 +49,10 @@ type Options struct {
 // Entrance is an address at which the edge listens beside its own, at the same port: that of a cluster's network on this machine.
 // All who come in there have one source address, as behind a NAT gateway.
 type Entrance struct {
-	Addr   netip.Addr
-	Source netip.Addr // as allowlists and engines' lists have it
-	Closed []string   // hosts that are not reached there, as if they had no route
+	Addr    netip.Addr // unspecified (0.0.0.0): every address of this machine but loopback
+	Source  netip.Addr // as allowlists and engines' lists have it
+	Closed  []string   // hosts that are not reached there, as if they had no route
+	Unnamed string     // the host that a hello without a name is for: who dials an address sends none; empty: it is refused
 }
 
 // Edge is the TLS port. It is safe for concurrent use. Make one with [Open].
@@ -91,6 +92,13 @@ func Open(ctx context.Context, opt Options) (*Edge, error) {
 	if opt.Backlog <= 0 {
 		opt.Backlog = defaultBacklog
 	}
+	if everywhere := opt.Entrance.Addr; everywhere.IsValid() && everywhere.IsUnspecified() { // the port cannot be had twice
+		_, port, err := net.SplitHostPort(opt.Addr)
+		if err != nil {
+			return nil, sim.Errorf(sim.Invalid, "%q is not an address", opt.Addr).WithHelp("use HOST:PORT")
+		}
+		opt.Addr = net.JoinHostPort(everywhere.String(), port)
+	}
 	public, err := listenTCP(ctx, opt.Addr, opt.Flag)
 	if err != nil {
 		return nil, err
@@ -100,7 +108,7 @@ func Open(ctx context.Context, opt Options) (*Edge, error) {
 		return nil, errors.Join(fmt.Errorf("open the edge's internal listener: %w", err), public.Close())
 	}
 	var entrance *net.TCPListener
-	if opt.Entrance.Addr.IsValid() {
+	if a := opt.Entrance.Addr; a.IsValid() && !a.IsUnspecified() {
 		port := public.Addr().(*net.TCPAddr).AddrPort().Port()
 		if entrance, err = listenTCP(ctx, netip.AddrPortFrom(opt.Entrance.Addr, port).String(), opt.Flag); err != nil {
 			return nil, errors.Join(fmt.Errorf("open the edge for the cluster: %w", err), public.Close(), internal.Close())
@@ -230,7 +238,7 @@ func (e *Edge) handle(raw *net.TCPConn, internal bool) {
 	timer := e.opt.Clock.AfterFunc(e.opt.HelloTimeout, func() { _ = raw.SetDeadline(longAgo) })
 	defer timer.Stop()
 	c := &conn{TCPConn: raw, edge: e, local: raw.LocalAddr(), remote: raw.RemoteAddr().(*net.TCPAddr), rest: raw}
-	entered := e.entrance != nil && sourceOf(c.local.(*net.TCPAddr)) == e.opt.Entrance.Addr
+	entered := e.entered(c.local.(*net.TCPAddr))
 	if entered {
 		c.remote = net.TCPAddrFromAddrPort(netip.AddrPortFrom(e.opt.Entrance.Source, uint16(c.remote.Port)))
 	}
@@ -240,6 +248,9 @@ func (e *Edge) handle(raw *net.TCPConn, internal bool) {
 		return
 	}
 	name, why := c.readHello(e.ctx)
+	if why == NoName && entered && e.opt.Entrance.Unnamed != "" {
+		name, why = e.opt.Entrance.Unnamed, ""
+	}
 	r := refusal{reason: why, source: c.source(), name: name}
 	if why == "" {
 		rt := e.route(name)
@@ -257,6 +268,15 @@ func (e *Edge) handle(raw *net.TCPConn, internal bool) {
 		e.refusals.tell(e.ctx, r)
 	}
 	e.answer(c, r.reason)
+}
+
+// entered tells whether a connection to the local address came in by the entrance.
+func (e *Edge) entered(local *net.TCPAddr) bool {
+	at := sourceOf(local)
+	if a := e.opt.Entrance.Addr; !a.IsValid() || !a.IsUnspecified() {
+		return at == a
+	}
+	return !at.IsLoopback()
 }
 
 // hand passes c on to rt and gives the reason if it may not. timer bounds the hello and ends here.

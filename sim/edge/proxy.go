@@ -166,7 +166,7 @@ func (p *Proxy) target(hostport string) (string, error) {
 	}
 	switch {
 	case p.opt.Edge.route(host) != nil && p.opt.Edge.serves(port):
-		return p.opt.Edge.near(), nil
+		return p.opt.Edge.Near(), nil
 	case p.opt.Edge.route(host) != nil:
 		return "", sim.Errorf(sim.Forbidden, "%s has no port %s", host, port).
 			WithHelp("the simulated cloud listens on port %d, reached as %d here", publicPort, p.opt.Edge.Port())
@@ -180,8 +180,8 @@ func (p *Proxy) target(hostport string) (string, error) {
 		WithHelp("it knows the simulator's own names and this machine's loopback only, by design; put other hosts in NO_PROXY")
 }
 
-// near is the edge's address as this machine dials it.
-func (e *Edge) near() string {
+// Near is the edge's address as this machine dials it.
+func (e *Edge) Near() string {
 	a := e.Addr().(*net.TCPAddr)
 	if a.IP.IsUnspecified() {
 		return net.JoinHostPort("localhost", strconv.Itoa(a.Port))

@@ -28,13 +28,18 @@ func (l leaf) fresh(t time.Time) bool {
 
 // ServerTLS gives a configuration (TLS 1.2 and later) that serves a certificate for each of hosts, DNS names or IP
 // addresses, made when first asked for. A client that names another host is refused with the alert unrecognized_name;
-// one that names none gets the certificate of the IP address that it dialled, if that is among hosts.
+// one that names none gets the certificate of the IP address that it dialled, if that is among hosts, else, since a NAT may be
+// between, of the first address among them.
 //
 // The configuration is the caller's own: set NextProtos and the like, or clone it.
 func (ca *CA) ServerTLS(hosts ...string) *tls.Config {
 	known := make(map[string]bool, len(hosts))
+	address := "" // the first address among hosts
 	for _, h := range hosts {
 		known[normal(h)] = true
+		if _, err := netip.ParseAddr(h); err == nil && address == "" {
+			address = normal(h)
+		}
 	}
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
@@ -42,7 +47,9 @@ func (ca *CA) ServerTLS(hosts ...string) *tls.Config {
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			host := normal(hello.ServerName)
 			if host == "" {
-				host = dialled(hello.Conn)
+				if host = dialled(hello.Conn); !known[host] { // behind a NAT the client dialled another than the server's own
+					host = address
+				}
 			}
 			if !known[host] {
 				return nil, nil // not an error: crypto/tls answers unrecognized_name only if there is no certificate

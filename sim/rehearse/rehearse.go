@@ -22,9 +22,12 @@ const InProcess = "inprocess"
 // Kind is the cluster target that is a real cluster in containers on this machine.
 const Kind = "kind"
 
-// Suits tells whether sc is written for the cluster target.
+// Kubeconfig is the cluster target that is somebody's cluster, named by a kubeconfig.
+const Kubeconfig = "kubeconfig"
+
+// Suits tells whether sc is written for the cluster target. What runs on [Kind] runs on any real cluster.
 func Suits(sc *engine.Scenario, target string) bool {
-	return len(sc.Clusters) == 0 || slices.Contains(sc.Clusters, target)
+	return len(sc.Clusters) == 0 || slices.Contains(sc.Clusters, target) || target == Kubeconfig && slices.Contains(sc.Clusters, Kind)
 }
 
 // Foreign gives the error of running sc on a cluster target that it is not written for: Unavailable, with the reason that

@@ -21,7 +21,7 @@ var _ portal.Cloud = cloud{}
 
 // Endpoints tells where an environment's services are reached.
 func (c cloud) Endpoints(id sim.EnvironmentID) api.Endpoints {
-	e := api.Endpoints{Registry: "localhost:" + c.edgePort(), CA: string(c.ca.PEM())}
+	e := api.Endpoints{Registry: c.registryAt(), CA: string(c.ca.PEM())}
 	if t := c.config.Target; t != nil {
 		e.Address = t.Gateway.String()
 	}

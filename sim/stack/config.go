@@ -23,6 +23,7 @@ type Config struct {
 	Domain      string // parent of every cloud endpoint's host name
 	Seed        uint64 // of the run's draws
 	DataDir     string // where state is kept; empty: a temporary directory that Close removes
+	CADir       string // where the certificate authority is kept; empty: with the other state
 
 	ImageBinaries []string // dpesim programs for Linux that the engine's image is made of, beside the running one
 

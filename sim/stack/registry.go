@@ -1,10 +1,13 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/netip"
 
 	"github.com/dpesim/dpesim/dpe/chart"
 	"github.com/dpesim/dpesim/dpe/image"
@@ -16,8 +19,17 @@ import (
 // chartRepository is where the registry holds the chart.
 const chartRepository = "charts/" + chart.Name
 
-// hostOfRegistry is the registry's own name; it answers to localhost too.
+// hostOfRegistry is the registry's own name; it answers to localhost too, and to the name that its target has for it.
 func (s *Stack) hostOfRegistry() string { return "registry." + s.config.Domain }
+
+// registryAt is host:port by which images and commands name the registry.
+func (s *Stack) registryAt() string {
+	host := "localhost"
+	if t := s.config.Target; t != nil {
+		host = cmp.Or(t.Registry, host)
+	}
+	return net.JoinHostPort(host, s.edgePort())
+}
 
 // openRegistry opens the registry under its own name and under localhost, which every program can resolve, and publishes
 // the charts and images of all releases in it.
@@ -26,13 +38,20 @@ func (s *Stack) openRegistry(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	const alias = "localhost"
-	ln, err := s.edge.Listen(s.hostOfRegistry(), "", alias)
+	aliases := []string{"localhost"}
+	hosts := []string{s.hostOfRegistry(), "localhost"}
+	if t := s.config.Target; t != nil && t.Registry != "" {
+		hosts = append(hosts, t.Registry)
+		if _, err := netip.ParseAddr(t.Registry); err != nil { // who dials an address names none
+			aliases = append(aliases, t.Registry)
+		}
+	}
+	ln, err := s.edge.Listen(s.hostOfRegistry(), "", aliases...)
 	if err != nil {
 		return err
 	}
 	s.registry, err = registry.Open(ctx, registry.Options{
-		Dir: dir, Service: s.hostOfRegistry(), Listener: ln, TLS: s.ca.ServerTLS(s.hostOfRegistry(), alias),
+		Dir: dir, Service: s.hostOfRegistry(), Listener: ln, TLS: s.ca.ServerTLS(hosts...),
 		Clock: s.config.Clock, Bus: s.bus, Faults: s.faults, Log: s.log(sim.PartRegistry),
 	})
 	if err != nil {

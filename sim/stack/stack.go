@@ -109,10 +109,14 @@ func Open(ctx context.Context, c Config) (_ *Stack, err error) {
 }
 
 func (s *Stack) openCA(context.Context) error {
-	dir, err := s.dir.dir("pki")
-	if err != nil {
-		return err
+	dir := s.config.CADir
+	if dir == "" {
+		var err error
+		if dir, err = s.dir.dir("pki"); err != nil {
+			return err
+		}
 	}
+	var err error
 	if s.ca, err = pki.Open(dir, s.config.Clock); err != nil {
 		return err
 	}
@@ -252,8 +256,8 @@ func (s *Stack) describe() error {
 	e := Endpoints{
 		Portal:     "http://" + net.JoinHostPort(host, s.httpPort),
 		PortalTLS:  "https://" + net.JoinHostPort(s.hostOfPortal(), port),
-		Registry:   "https://" + net.JoinHostPort("localhost", port),
-		Edge:       s.edge.Addr().String(),
+		Registry:   "https://" + s.registryAt(),
+		Edge:       s.edge.Near(),
 		Proxy:      s.proxy.URL(),
 		Kubernetes: s.cluster.URL(),
 		Kubeconfig: s.dir.join("kubeconfig"),

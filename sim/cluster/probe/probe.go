@@ -98,6 +98,7 @@ type prober struct {
 	secret string // the pull secret that was made
 	pod    string // the pod that was made
 	row    Row    // of the pod, as far as it is known
+	again  bool   // the kubelet waits before it pulls again
 }
 
 func (p *prober) run(ctx context.Context) ([]Row, error) {
@@ -233,9 +234,13 @@ func (p *prober) look(pod *corev1.Pod) (ended, over bool) {
 	}
 	if w := c.State.Waiting; w != nil {
 		switch w.Reason {
-		case "ErrImagePull", "ImagePullBackOff", "InvalidImageName":
+		case "ErrImagePull", "InvalidImageName":
 			p.row.Problem, p.row.Help = w.Reason+": "+w.Message, pullRemedy(w.Message)
-			return false, true
+			// A kubelet may be a moment too early for the pull secret, and then pulls without: the second refusal counts.
+			return false, p.again || p.PullSecret == "" || !refused(w.Message)
+		case "ImagePullBackOff":
+			p.again = true
+			return false, false
 		case "CreateContainerConfigError", "CreateContainerError", "RunContainerError":
 			p.row.Problem, p.row.Help = w.Reason+": "+w.Message, "a container of this image does not run on that node"
 			return false, true
@@ -288,13 +293,15 @@ func (p *prober) clean(ctx context.Context) error {
 	return err
 }
 
-// lacksRight tells whether RBAC refused a creation, in its words, and not a quota or an admission policy, which refuse with the
-// same code.
-func lacksRight(err error) bool { return strings.Contains(err.Error(), " cannot create resource ") }
+// lacksRight tells whether RBAC refused it, in its words ("cannot create resource"), and not a quota or an admission policy, which
+// refuse with the same code.
+func lacksRight(err error) bool {
+	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), " cannot ") && strings.Contains(err.Error(), " resource ")
+}
 
 // told classifies what the API server refuses.
 func told(doing string, err error) error {
-	if apierrors.IsForbidden(err) {
+	if lacksRight(err) {
 		return &sim.Error{Kind: sim.Forbidden, Msg: fmt.Sprintf("to look into the cluster from inside, a right is missing: %s: %v", doing, err), Err: err, Help: "'dpesim cluster role' prints the rights that are needed"}
 	}
 	if apierrors.IsNotFound(err) {

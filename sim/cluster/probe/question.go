@@ -132,6 +132,12 @@ func answers(log []byte) []Row {
 	return out
 }
 
+// refused tells whether a registry did not honour the login, by the words that a kubelet has.
+func refused(words string) bool {
+	words = strings.ToLower(words)
+	return strings.Contains(words, "unauthorized") || strings.Contains(words, "authorization failed")
+}
+
 // pullRemedy tells what to do where a node did not get the image, by the words that its kubelet has.
 func pullRemedy(words string) string {
 	words = strings.ToLower(words)
