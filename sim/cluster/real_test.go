@@ -94,7 +94,9 @@ func TestARealClusterIsFollowedByItsAPI(t *testing.T) {
 	if err := r.AppsV1().Deployments("default").Delete(ctx, "web", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	r.until(t, "all are told of as gone", func() bool { return len(told("pod deleted")) >= 4 && len(told("pod deleted")) == len(told("pod created")) })
+	r.until(t, "all are told of as gone", func() bool {
+		return len(told("pod deleted")) >= 4 && len(told("pod deleted")) == len(told("pod created"))
+	})
 	if e := first(told("pod deleted")[3]); e.What != "object deleted" || e.Detail["deployment"] != "web" {
 		t.Errorf("the last went because of %+v", e)
 	}

@@ -55,8 +55,11 @@ func TestWhatPassesIsNoDifference(t *testing.T) {
 		{"a step later", compare.States, [][]string{{"Running"}, {"Running"}}, [][]string{{"Pending", "~"}, {"Running"}}, nil, 2},
 		{"only later", compare.Events, [][]string{{"Started"}, {}}, [][]string{{}, {"Started"}}, nil, 2},
 		{
-			"of the way", compare.Events, [][]string{{"Normal Pulled, kubelet: x"}}, [][]string{{"Warning Unhealthy, kubelet: Readiness probe failed: no"}},
-			[]string{"inprocess Normal Pulled, kubelet: x"}, 1,
+			"of the way", compare.Events,
+			[][]string{{"Normal Pulled, kubelet: x"}},
+			[][]string{{"Warning Unhealthy, kubelet: Readiness probe failed: no"}},
+			[]string{"inprocess Normal Pulled, kubelet: x"},
+			1,
 		},
 	} {
 		r := compare.Of("x", seen("inprocess", tt.kind, tt.a...), seen("kind", tt.kind, tt.b...))

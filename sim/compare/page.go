@@ -2,6 +2,7 @@ package compare
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/dpesim/dpesim/scenarios/engine"
@@ -41,7 +42,7 @@ counts. What passes counts as alike: an object that is under way on one side, or
 		var rows []string
 		for _, n := range r.published() {
 			if !table[n-1].Sometimes {
-				rows = append(rows, fmt.Sprint(n))
+				rows = append(rows, strconv.Itoa(n))
 			}
 		}
 		fmt.Fprintf(&b, "| [%s](../scenarios/%[1]s.md) | %d | %d lines | %s |\n", r.Scenario, r.Steps, r.alike(), strings.Join(rows, ", "))

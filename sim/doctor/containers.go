@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -112,7 +113,7 @@ func cgroups(i engineInfo) Check {
 
 // engineCPUs looks at the CPUs of a node, which has those of the engine.
 func engineCPUs(i engineInfo) Check {
-	c := Check{Check: "CPUs", Target: Kind, State: OK, Seen: fmt.Sprintf("%d", i.NCPU)}
+	c := Check{Check: "CPUs", Target: Kind, State: OK, Seen: strconv.Itoa(i.NCPU)}
 	switch {
 	case i.NCPU < 2:
 		c.State, c.Remedy = Warning, "give the container engine two CPUs: the cluster starts slowly with less"

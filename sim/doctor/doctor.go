@@ -86,8 +86,13 @@ func Examine(ctx context.Context, o Options) []Check {
 		target Target
 		look   func(context.Context) []Check
 	}{
-		{All, e.ports}, {All, e.names}, {All, e.helm}, {All, e.kubectl},
-		{InProcess, e.machine}, {Kind, e.containers}, {Kubeconfig, e.kubeconfig},
+		{All, e.ports},
+		{All, e.names},
+		{All, e.helm},
+		{All, e.kubectl},
+		{InProcess, e.machine},
+		{Kind, e.containers},
+		{Kubeconfig, e.kubeconfig},
 	}
 	found := make([][]Check, len(looks))
 	var wg sync.WaitGroup

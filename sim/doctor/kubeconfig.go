@@ -32,7 +32,7 @@ func (e *examiner) kubeconfig(context.Context) []Check {
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(&clientcmd.ClientConfigLoadingRules{Precedence: files}, &clientcmd.ConfigOverrides{CurrentContext: e.Context})
 	raw, err := loader.RawConfig()
 	if err == nil && len(raw.Contexts) == 0 {
-		c.State, c.Seen, c.Remedy = Missing, fmt.Sprintf("there is none: %s", files[0]), "get one of whoever runs the cluster, and name it by the variable KUBECONFIG"
+		c.State, c.Seen, c.Remedy = Missing, "there is none: "+files[0], "get one of whoever runs the cluster, and name it by the variable KUBECONFIG"
 		return []Check{c}
 	}
 	var config *rest.Config
@@ -64,9 +64,9 @@ func apiServer(config *rest.Config) []Check {
 		c.State, c.Seen, c.Remedy = Missing, "it does not answer: "+err.Error(), "is the cluster started, the network or VPN up, and your log-in still valid? See 'kubectl version'"
 		return []Check{c}
 	}
-	c.Seen = fmt.Sprintf("%s; the product asks for Kubernetes 1.27.x", told.GitVersion)
+	c.Seen = told.GitVersion + "; the product asks for Kubernetes 1.27.x"
 	if v, err := version.ParseGeneric(told.GitVersion); err != nil || v.LessThan(productKubernetes) {
-		c.State, c.Seen = Missing, fmt.Sprintf("%s is too old: the product asks for Kubernetes 1.27.x, and its chart refuses older ones", told.GitVersion)
+		c.State, c.Seen = Missing, told.GitVersion+" is too old: the product asks for Kubernetes 1.27.x, and its chart refuses older ones"
 		c.Remedy = "take a newer cluster"
 	}
 	return []Check{c}

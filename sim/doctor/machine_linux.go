@@ -13,7 +13,7 @@ func (thisMachine) Memory() (all, available uint64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		var name string
 		var kib uint64

@@ -96,7 +96,8 @@ func TestAPodTellsWhatItReaches(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []probe.Row{
-		{Name: probe.RowPod, OK: true}, {Name: "DPM", OK: true},
+		{Name: probe.RowPod, OK: true},
+		{Name: "DPM", OK: true},
 		{Name: "no such environment", Help: "pods do not resolve this name"},
 		{Name: "nobody", Problem: "refused", Help: "firewalls"},
 	}
