@@ -18,7 +18,7 @@ func TestOperatorOnKind(t *testing.T) { // not parallel: one cluster takes what 
 	simtest.RequireBuilt(t, "helm")
 	name := fmt.Sprintf("dpesim-operator-%d", os.Getpid())
 	t.Cleanup(func() { // nothing to do, if it was stopped
-		_ = exec.Command("docker", "rm", "--force", "--volumes", name+"-control-plane").Run() //nolint:noctx // the test's context is done
+		_ = exec.Command("docker", "rm", "--force", "--volumes", name+"-control-plane").Run()
 	})
 	o := newOperator(t, tools{dpesim: compile(t, "dpesim", ".")}, buildHelm4(t), "--cluster", "kind", "--kind-name", name)
 	o.run("environment", "create", "Acme", "--release", "15.1.0")
@@ -27,7 +27,7 @@ func TestOperatorOnKind(t *testing.T) { // not parallel: one cluster takes what 
 	o.run("dpe", "remove", "acme", "finance", "--yes")
 	o.run("residue", "--none", "--timeout", "60s")
 	clusterScoped(o, true)
-	for _, line := range strings.Fields(o.run("kubectl", "get", "mutatingadmissionpolicies,mutatingadmissionpolicybindings", "--output", `jsonpath={range .items[*]}{.kind}/{.metadata.name}{"\n"}{end}`)) {
+	for line := range strings.FieldsSeq(o.run("kubectl", "get", "mutatingadmissionpolicies,mutatingadmissionpolicybindings", "--output", `jsonpath={range .items[*]}{.kind}/{.metadata.name}{"\n"}{end}`)) {
 		kind, name, _ := strings.Cut(line, "/")
 		if e := o.entry(kind, name); e.Class != residue.Own {
 			t.Errorf("%s is %q, because %q", line, e.Class, e.Reason)
