@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/cluster/internal/controller"
 	"github.com/dpesim/dpesim/sim/cluster/internal/release"
 	"github.com/dpesim/dpesim/sim/cluster/internal/trail"
 )
@@ -73,7 +73,10 @@ func (o *operators) deployments(ctx context.Context) cache.ResourceEventHandler 
 		defer o.trail.Unlock()
 		switch {
 		case d == nil && before != nil:
-			seq := cmp.Or(o.releases[release.Of(before)], o.tell(ctx, before, "object deleted", nil))
+			seq := o.releases[release.Of(before)]
+			if seq == 0 {
+				seq = o.tell(ctx, before, "object deleted", nil)
+			}
 			o.ended[types.NamespacedName{Namespace: before.Namespace, Name: before.Name}] = seq
 			o.trail.Forget(before.UID)
 		case d == nil:
@@ -81,7 +84,7 @@ func (o *operators) deployments(ctx context.Context) cache.ResourceEventHandler 
 			o.acted(ctx, d, "object created", setter(nil, d.ManagedFields))
 		case before.Generation != d.Generation:
 			o.acted(ctx, d, "object changed", setter(before.ManagedFields, d.ManagedFields))
-		case served(d) && !served(before):
+		case Complete(d) && !Complete(before):
 			n := o.trail.Note(d.UID)
 			o.trail.Tell(ctx, d, n.Wanted, "deployment complete", map[string]string{"deployment": d.Name, "revision": d.Annotations["deployment.kubernetes.io/revision"]})
 			n.Wanted = 0 // if a pod is missing from now on, the reason is another
@@ -152,14 +155,8 @@ func deploymentOf(p *corev1.Pod) string {
 	return ""
 }
 
-// served tells whether a Deployment has all that it asks for, and nothing else.
-func served(d *appsv1.Deployment) bool {
-	n, s := int32(1), d.Status
-	if d.Spec.Replicas != nil {
-		n = *d.Spec.Replicas
-	}
-	return s.ObservedGeneration >= d.Generation && s.Replicas == n && s.UpdatedReplicas == n && s.AvailableReplicas == n
-}
+// Complete tells whether a Deployment has all that it asks for, and nothing else.
+func Complete(d *appsv1.Deployment) bool { return controller.Complete(d, &d.Status) }
 
 // setter gives the newest entry that is in now and was not before, but for those of the status.
 func setter(before, now []metav1.ManagedFieldsEntry) (newest metav1.ManagedFieldsEntry) {
@@ -189,11 +186,7 @@ func command(by metav1.ManagedFieldsEntry) string {
 
 // named is an object as what an event about a release is about: the DPE is the release's name.
 func named(o metav1.Object, release string) metav1.Object {
-	label := ""
-	if sim.Label(release).Valid() {
-		label = release
-	}
-	return &metav1.ObjectMeta{Namespace: o.GetNamespace(), Labels: map[string]string{"app.kubernetes.io/instance": label}}
+	return &metav1.ObjectMeta{Namespace: o.GetNamespace(), Labels: map[string]string{"app.kubernetes.io/instance": release}}
 }
 
 // follow makes a handler of one function, which is told of each change with the object before, nil for a new one, and after, nil for

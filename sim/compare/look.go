@@ -11,6 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"github.com/dpesim/dpesim/sim/cluster"
 )
 
 // observer looks at a cluster through its API, as kubectl does.
@@ -121,11 +123,8 @@ func (o *observer) seeWorkloads(ctx context.Context, v *view, space string) erro
 		return err
 	}
 	for _, d := range deployments.Items {
-		s, want := d.Status, int32(1)
-		if d.Spec.Replicas != nil {
-			want = *d.Spec.Replicas
-		}
-		moves := d.DeletionTimestamp != nil || s.ObservedGeneration < d.Generation || s.Replicas != want || s.UpdatedReplicas != want || s.AvailableReplicas != want
+		s := d.Status
+		moves := d.DeletionTimestamp != nil || !cluster.Complete(&d)
 		lines := []string{fmt.Sprintf("%d replicas, %d updated, %d ready, %d available, %d unavailable", s.Replicas, s.UpdatedReplicas, s.ReadyReplicas, s.AvailableReplicas, s.UnavailableReplicas)}
 		for _, c := range s.Conditions {
 			lines = append(lines, o.condition(string(c.Type), string(c.Status), c.Reason, c.Message))

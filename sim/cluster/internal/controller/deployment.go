@@ -422,7 +422,7 @@ func sizeFor(d *appsv1.Deployment, s *appsv1.ReplicaSet) bool {
 
 // tidy deletes the oldest empty sets past the revision history limit, once a rollout is complete.
 func (c *deployments) tidy(ctx context.Context, r *rollout) error {
-	if !complete(r.d, &r.d.Status) {
+	if !Complete(r.d, &r.d.Status) {
 		return nil
 	}
 	var empty []*appsv1.ReplicaSet

@@ -47,7 +47,7 @@ func (c *deployments) report(ctx context.Context, r *rollout) error {
 	if apiequality.Semantic.DeepEqual(s, r.d.Status) {
 		return nil
 	}
-	done := complete(r.d, &s) && !complete(r.d, &r.d.Status)
+	done := Complete(r.d, &s) && !Complete(r.d, &r.d.Status)
 	r.d.Status = s
 	if _, err := c.client.AppsV1().Deployments(r.d.Namespace).UpdateStatus(ctx, r.d, metav1.UpdateOptions{}); err != nil {
 		return err
@@ -75,8 +75,8 @@ func statusOf(r *rollout) appsv1.DeploymentStatus {
 	return s
 }
 
-// complete tells whether every replica is of the present template and available.
-func complete(d *appsv1.Deployment, s *appsv1.DeploymentStatus) bool {
+// Complete tells whether every replica is of the present template and available, as s has it.
+func Complete(d *appsv1.Deployment, s *appsv1.DeploymentStatus) bool {
 	n := ptr.Deref(d.Spec.Replicas, 1)
 	return s.UpdatedReplicas == n && s.Replicas == n && s.AvailableReplicas == n && s.ObservedGeneration >= d.Generation
 }
@@ -95,7 +95,7 @@ func (c *deployments) progress(r *rollout, s *appsv1.DeploymentStatus, now metav
 	case r.d.Spec.Paused:
 		p.Status, p.Reason, p.Message = corev1.ConditionUnknown, reasonPaused, "Deployment is paused"
 		return p
-	case complete(r.d, s):
+	case Complete(r.d, s):
 		if have != nil && have.Reason == reasonAvailable && r.made == "" {
 			return nil
 		}
