@@ -18,6 +18,8 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/cluster"
+	"github.com/dpesim/dpesim/sim/cluster/survey"
 	"github.com/dpesim/dpesim/sim/stack"
 )
 
@@ -117,13 +119,13 @@ func (c *Cluster) leave(ctx context.Context) error {
 func (c *Cluster) settle(ctx context.Context) error {
 	there, err := c.client.CoreV1().Namespaces().Get(ctx, Home, metav1.GetOptions{})
 	if err == nil && there.DeletionTimestamp != nil {
-		err = c.await(ctx, map[string]bool{Home: true}, there.ResourceVersion)
+		err = c.noHome(ctx)
 	}
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("look for the namespace %s: %w", Home, err)
 	}
 	_, err = c.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{
-		ObjectMeta: metav1.ObjectMeta{Name: Home, Labels: map[string]string{managedBy: "dpesim"}},
+		ObjectMeta: metav1.ObjectMeta{Name: Home, Labels: map[string]string{survey.ManagedBy: survey.Simulator}},
 	}, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		return nil
@@ -134,8 +136,6 @@ func (c *Cluster) settle(ctx context.Context) error {
 	c.madeHome = true
 	return nil
 }
-
-const managedBy = "app.kubernetes.io/managed-by"
 
 // Target gives what a simulator needs of the cluster.
 func (c *Cluster) Target() *stack.Target {
@@ -176,7 +176,13 @@ func (c *Cluster) leaveHome(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("remove the namespace %s: %w", Home, err)
 	}
-	return c.await(ctx, map[string]bool{Home: true}, there.ResourceVersion)
+	return c.noHome(ctx)
+}
+
+// noHome waits until the simulator's own namespace is gone.
+func (c *Cluster) noHome(ctx context.Context) error {
+	only := metav1.ListOptions{FieldSelector: "metadata.name=" + Home}
+	return cluster.AwaitGone(ctx, "namespaces", c.client.CoreV1().Namespaces(), only, func(n metav1.Object) bool { return n.GetDeletionTimestamp() != nil })
 }
 
 // Advertised is how a cluster reaches this machine.

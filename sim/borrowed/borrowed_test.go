@@ -12,7 +12,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
@@ -148,13 +150,25 @@ func TestOnlyWhatIsThisSimulatorsIsRemoved(t *testing.T) {
 	s.namespace(t, "before")
 	s.namespace(t, "lent")
 	var told, uninstalled []string
+	pods := s.CoreV1().Pods("lent")
 	c, err := borrowed.Open(t.Context(), borrowed.Options{
-		Files: []string{s.file}, Advertised: here, Yes: true, Progress: func(what string) { told = append(told, what) },
+		Files: []string{s.file}, Advertised: here, Yes: true,
+		Progress: func(what string) {
+			told = append(told, what)
+			if strings.HasPrefix(what, "waiting until the pods of risk") {
+				if _, err := pods.Patch(t.Context(), "risk", types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}); err != nil {
+					t.Error(err)
+				}
+			}
+		},
 		Uninstall: func(_ context.Context, kubeconfig []byte, namespace, release string) error {
 			if len(kubeconfig) == 0 {
 				return errors.New("there is no kubeconfig")
 			}
 			uninstalled = append(uninstalled, namespace+"/"+release)
+			if err := pods.Delete(t.Context(), release, metav1.DeleteOptions{}); err != nil { // as the garbage collector does
+				return err
+			}
 			return s.CoreV1().ConfigMaps(namespace).Delete(t.Context(), release, metav1.DeleteOptions{})
 		},
 	})
@@ -170,6 +184,13 @@ func TestOnlyWhatIsThisSimulatorsIsRemoved(t *testing.T) {
 	}
 	s.release(t, "ours", "finance", ca+"\n-----BEGIN CERTIFICATE-----\nextra", dpm)
 	s.release(t, "lent", "risk", ca, dpm)
+	ends := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "risk", Finalizers: []string{"example.com/takes-its-time"}, Labels: map[string]string{"app.kubernetes.io/part-of": "ataccama-one", "app.kubernetes.io/instance": "risk"}},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "dpe", Image: "dpe"}}, NodeSelector: map[string]string{"none": "such"}},
+	}
+	if _, err := pods.Create(t.Context(), ends, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	s.release(t, "product", "finance", "another", "https://dpm-grpc-acme.example.com")
 	s.release(t, "neighbour", "finance", ca, "https://dpm-grpc-acme.dpesim.localhost:9443")
 	s.release(t, "short", "finance", ca, dpm)
@@ -192,6 +213,9 @@ func TestOnlyWhatIsThisSimulatorsIsRemoved(t *testing.T) {
 	}
 	if !slices.Equal(uninstalled, []string{"lent/risk"}) {
 		t.Errorf("uninstalled are %v", uninstalled)
+	}
+	if _, err := pods.Get(t.Context(), "risk", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the pod of the release that was uninstalled is there: %v", err)
 	}
 	for _, n := range []string{"foreign", "neighbour", "product"} {
 		if !slices.ContainsFunc(told, func(l string) bool { return strings.Contains(l, "namespace "+n+" ") && strings.Contains(l, "left") }) {

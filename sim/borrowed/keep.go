@@ -3,8 +3,6 @@ package borrowed
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 
@@ -16,12 +14,16 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/cluster"
 	"github.com/dpesim/dpesim/sim/stack"
 )
 
-// ofChart selects what the chart makes. The product's own chart makes such objects, too: they show nothing by themselves.
-const ofChart = "app.kubernetes.io/part-of=ataccama-one"
+const (
+	// ofChart selects what the chart makes. The product's own chart makes such objects, too: they show nothing by themselves.
+	ofChart = "app.kubernetes.io/part-of=ataccama-one"
+	// instance is the label with a release's name.
+	instance = "app.kubernetes.io/instance"
+)
 
 // keeper knows which namespaces were there before, and in which a release of this simulator was seen since.
 //
@@ -116,7 +118,7 @@ func (k *keeper) take(ctx context.Context) (namespaces map[string]bool, releases
 	for _, m := range there {
 		if k.oursLocked(&m) {
 			k.seen[m.Namespace] = true
-			releases = append(releases, types.NamespacedName{Namespace: m.Namespace, Name: m.Labels["app.kubernetes.io/instance"]})
+			releases = append(releases, types.NamespacedName{Namespace: m.Namespace, Name: m.Labels[instance]})
 		}
 	}
 	namespaces, k.seen = k.seen, map[string]bool{}
@@ -136,7 +138,7 @@ func (c *Cluster) Clean(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list namespaces: %w", err)
 	}
-	gone := map[string]bool{}
+	gone := map[string]types.UID{}
 	for _, n := range all.Items {
 		switch {
 		case c.keeper.before[n.UID] || n.Name == Home:
@@ -147,40 +149,22 @@ func (c *Cluster) Clean(ctx context.Context) error {
 			if err := namespaces.Delete(ctx, n.Name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(n.UID))}); err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 				return fmt.Errorf("remove the namespace %s: %w", n.Name, err)
 			}
-			gone[n.Name] = true
+			gone[n.Name] = n.UID
 		}
 	}
 	for _, r := range releases {
-		if gone[r.Namespace] {
+		if gone[r.Namespace] != "" {
 			continue
 		}
 		c.opts.Progress(fmt.Sprintf("uninstalling %s, which is left in the namespace %s", r.Name, r.Namespace))
 		if err := c.opts.Uninstall(ctx, c.kubeconfig, r.Namespace, r.Name); err != nil {
 			return fmt.Errorf("uninstall what is left: %w", err)
 		}
-	}
-	return c.await(ctx, gone, all.ResourceVersion)
-}
-
-// await waits until the namespaces are gone.
-func (c *Cluster) await(ctx context.Context, left map[string]bool, since string) error {
-	if len(left) == 0 {
-		return nil
-	}
-	w, err := c.client.CoreV1().Namespaces().Watch(ctx, metav1.ListOptions{ResourceVersion: since})
-	if err != nil {
-		return fmt.Errorf("watch namespaces: %w", err)
-	}
-	defer w.Stop()
-	for len(left) > 0 {
-		e, ok := <-w.ResultChan()
-		if ctx.Err() != nil || !ok {
-			return sim.Errorf(sim.Unavailable, "these namespaces are not gone yet: %s", strings.Join(slices.Sorted(maps.Keys(left)), ", ")).
-				WithHelp("see what holds them: 'kubectl get namespace NAME -o yaml', its conditions")
-		}
-		if n, ok := e.Object.(metav1.Object); ok && e.Type == "DELETED" {
-			delete(left, n.GetName())
+		c.opts.Progress(fmt.Sprintf("waiting until the pods of %s have ended", r.Name))
+		pods := metav1.ListOptions{LabelSelector: ofChart + "," + instance + "=" + r.Name}
+		if err := cluster.AwaitGone(ctx, "pods", c.client.CoreV1().Pods(r.Namespace), pods, func(metav1.Object) bool { return true }); err != nil {
+			return err
 		}
 	}
-	return nil
+	return cluster.AwaitGone(ctx, "namespaces", namespaces, metav1.ListOptions{}, func(n metav1.Object) bool { return gone[n.GetName()] == n.GetUID() })
 }

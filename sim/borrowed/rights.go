@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/cluster/survey"
 )
 
 // Subject is who rehearses, as RBAC names them.
@@ -76,7 +77,7 @@ func homeRules() []rbacv1.PolicyRule {
 // Role gives, in YAML for the cluster's administrator, what lets who rehearse in the namespaces: these namespaces, [Home] with the
 // mark of a cluster for rehearsals, and the least rights that suffice. A ServiceAccount in Home is made, too.
 func Role(who Subject, namespaces []string) ([]byte, error) {
-	labels := map[string]string{managedBy: "dpesim"}
+	labels := map[string]string{survey.ManagedBy: survey.Simulator}
 	subjects := []rbacv1.Subject{{Kind: who.Kind, Name: who.Name, Namespace: who.Namespace}}
 	if who.Kind != rbacv1.ServiceAccountKind {
 		subjects[0].APIGroup = rbacv1.GroupName
@@ -85,7 +86,7 @@ func Role(who Subject, namespaces []string) ([]byte, error) {
 	rbac := func(kind string) metav1.TypeMeta {
 		return metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: kind}
 	}
-	marked := map[string]string{managedBy: "dpesim", Mark: "true"}
+	marked := map[string]string{survey.ManagedBy: survey.Simulator, Mark: "true"}
 	objects := []any{corev1.Namespace{TypeMeta: core, ObjectMeta: metav1.ObjectMeta{Name: Home, Labels: marked}}}
 	for _, n := range namespaces {
 		objects = append(objects, corev1.Namespace{TypeMeta: core, ObjectMeta: metav1.ObjectMeta{Name: n, Labels: labels}})
