@@ -72,24 +72,35 @@ func (o *operators) deployments(ctx context.Context) cache.ResourceEventHandler 
 		o.trail.Lock()
 		defer o.trail.Unlock()
 		switch {
-		case d == nil && before != nil:
+		case d != nil:
+			o.changed(ctx, before, d)
+		case before != nil:
 			seq := o.releases[release.Of(before)]
 			if seq == 0 {
 				seq = o.tell(ctx, before, "object deleted", nil)
 			}
 			o.ended[types.NamespacedName{Namespace: before.Namespace, Name: before.Name}] = seq
 			o.trail.Forget(before.UID)
-		case d == nil:
-		case before == nil:
-			o.acted(ctx, d, "object created", setter(nil, d.ManagedFields))
-		case before.Generation != d.Generation:
-			o.acted(ctx, d, "object changed", setter(before.ManagedFields, d.ManagedFields))
-		case Complete(d) && !Complete(before):
-			n := o.trail.Note(d.UID)
-			o.trail.Tell(ctx, d, n.Wanted, "deployment complete", map[string]string{"deployment": d.Name, "revision": d.Annotations["deployment.kubernetes.io/revision"]})
-			n.Wanted = 0 // if a pod is missing from now on, the reason is another
 		}
 	})
+}
+
+// changed tells what is new in d since before, nil if d is new. Where the watch was lost for a while, that is several changes at once.
+func (o *operators) changed(ctx context.Context, before, d *appsv1.Deployment) {
+	written := true
+	switch {
+	case before == nil:
+		o.acted(ctx, d, "object created", setter(nil, d.ManagedFields))
+	case before.Generation != d.Generation:
+		o.acted(ctx, d, "object changed", setter(before.ManagedFields, d.ManagedFields))
+	default:
+		written = false
+	}
+	if Complete(d) && (written || !Complete(before)) {
+		n := o.trail.Note(d.UID)
+		o.trail.Tell(ctx, d, n.Wanted, "deployment complete", map[string]string{"deployment": d.Name, "revision": d.Annotations["deployment.kubernetes.io/revision"]})
+		n.Wanted = 0 // if a pod is missing from now on, the reason is another
+	}
 }
 
 // acted notes who has made or changed d, and tells it unless it is part of what Helm does. The cluster's own parts are nobody.
