@@ -111,7 +111,7 @@ func (l *looker) fits(ctx context.Context) ([]Check, error) {
 	switch {
 	case err == nil:
 		pod = made // as policies change it
-	case apierrors.IsForbidden(err) && !strings.Contains(err.Error(), " cannot create resource "), apierrors.IsInvalid(err):
+	case apierrors.IsForbidden(err) && !probe.LacksRight(err), apierrors.IsInvalid(err):
 		admitted.State, admitted.Seen, admitted.Remedy = Failed, err.Error(), "a quota or a policy of the namespace "+l.where+" refuses it: ask the cluster's administrator"
 	default:
 		return nil, told("make a pod, for a trial", err)
@@ -153,25 +153,13 @@ func (l *looker) pod() (*corev1.Pod, error) {
 			return nil, sim.Errorf(sim.Invalid, "the sizing of a replica has %q, which is no quantity", s).WithHelp("give a Kubernetes quantity, as 600m or 2000Mi")
 		}
 	}
-	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: "dpesim-preflight-", Namespace: l.where, Labels: probe.Labels()},
-		Spec: corev1.PodSpec{
-			AutomountServiceAccountToken: new(false),
-			SecurityContext: &corev1.PodSecurityContext{
-				RunAsNonRoot: new(true), RunAsUser: new(int64(65532)), SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-			},
-			Containers: []corev1.Container{{
-				Name: "dpe", Image: "dpe",
-				Resources: corev1.ResourceRequirements{
-					Requests: corev1.ResourceList{corev1.ResourceCPU: figures[0], corev1.ResourceMemory: figures[1]},
-					Limits:   corev1.ResourceList{corev1.ResourceCPU: figures[2], corev1.ResourceMemory: figures[3]},
-				},
-				SecurityContext: &corev1.SecurityContext{
-					AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-				},
-			}},
+	return probe.Pod(metav1.ObjectMeta{GenerateName: "dpesim-preflight-", Namespace: l.where, Labels: probe.Labels()}, corev1.Container{
+		Name: "dpe", Image: "dpe",
+		Resources: corev1.ResourceRequirements{
+			Requests: corev1.ResourceList{corev1.ResourceCPU: figures[0], corev1.ResourceMemory: figures[1]},
+			Limits:   corev1.ResourceList{corev1.ResourceCPU: figures[2], corev1.ResourceMemory: figures[3]},
 		},
-	}, nil
+	}), nil
 }
 
 // roomOn tells how many replicas a node could take, the release's own that are there included.

@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/cluster/survey"
 )
 
 // Options say what is asked, and how.
@@ -62,7 +63,24 @@ const (
 
 // Labels are on all that a probe makes.
 func Labels() map[string]string {
-	return map[string]string{"app.kubernetes.io/managed-by": "dpesim", "app.kubernetes.io/component": "probe"}
+	return map[string]string{survey.ManagedBy: survey.Simulator, "app.kubernetes.io/component": "probe"}
+}
+
+// Pod gives a pod of one container that the strictest of Kubernetes' pod security standards lets in.
+func Pod(meta metav1.ObjectMeta, c corev1.Container) *corev1.Pod {
+	c.SecurityContext = &corev1.SecurityContext{
+		AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+	}
+	return &corev1.Pod{
+		ObjectMeta: meta,
+		Spec: corev1.PodSpec{
+			AutomountServiceAccountToken: new(false),
+			SecurityContext: &corev1.PodSecurityContext{
+				RunAsNonRoot: new(true), RunAsUser: new(int64(65532)), SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+			},
+			Containers: []corev1.Container{c},
+		},
+	}
 }
 
 // Run runs one pod and tells what it found: a row for the pod itself, then, if it ran, one for each target in their
@@ -113,7 +131,7 @@ func (p *prober) run(ctx context.Context) ([]Row, error) {
 	}
 	made, err := p.client.CoreV1().Pods(p.Namespace).Create(ctx, spec, metav1.CreateOptions{})
 	switch {
-	case apierrors.IsForbidden(err) && !lacksRight(err), apierrors.IsInvalid(err): // a quota, or an admission policy
+	case apierrors.IsForbidden(err) && !LacksRight(err), apierrors.IsInvalid(err): // a quota, or an admission policy
 		p.row.Problem, p.row.Help = err.Error(), "the cluster admits no such pod: engines would fare alike"
 		return []Row{p.row}, nil
 	case err != nil:
@@ -145,34 +163,22 @@ func (p *prober) login(ctx context.Context) error {
 	return nil
 }
 
-// spec gives a pod that the strictest of Kubernetes' pod security standards lets in.
+// spec gives the pod that asks.
 func (p *prober) spec() (*corev1.Pod, error) {
 	asked, err := json.Marshal(question{Targets: p.Targets, CA: string(p.CA)})
 	if err != nil {
 		return nil, fmt.Errorf("write what the pod shall try: %w", err)
 	}
-	deadline := int64(p.Timeout/time.Second) + 1
-	out := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: namePrefix, Namespace: p.Namespace, Labels: Labels()},
-		Spec: corev1.PodSpec{
-			RestartPolicy: corev1.RestartPolicyNever, ActiveDeadlineSeconds: &deadline, TerminationGracePeriodSeconds: new(int64(1)),
-			AutomountServiceAccountToken: new(false), EnableServiceLinks: new(false),
-			SecurityContext: &corev1.PodSecurityContext{
-				RunAsNonRoot: new(true), RunAsUser: new(int64(65532)), SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-			},
-			Containers: []corev1.Container{{
-				Name: "probe", Image: p.Image, Args: Command(), Env: []corev1.EnvVar{{Name: Variable, Value: string(asked)}},
-				TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
-				Resources: corev1.ResourceRequirements{
-					Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("64Mi")},
-					Limits:   corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1"), corev1.ResourceMemory: resource.MustParse("256Mi")},
-				},
-				SecurityContext: &corev1.SecurityContext{
-					AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-				},
-			}},
+	out := Pod(metav1.ObjectMeta{GenerateName: namePrefix, Namespace: p.Namespace, Labels: Labels()}, corev1.Container{
+		Name: "probe", Image: p.Image, Args: Command(), Env: []corev1.EnvVar{{Name: Variable, Value: string(asked)}},
+		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
+		Resources: corev1.ResourceRequirements{
+			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("64Mi")},
+			Limits:   corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1"), corev1.ResourceMemory: resource.MustParse("256Mi")},
 		},
-	}
+	})
+	out.Spec.RestartPolicy, out.Spec.EnableServiceLinks = corev1.RestartPolicyNever, new(false)
+	out.Spec.ActiveDeadlineSeconds, out.Spec.TerminationGracePeriodSeconds = new(int64(p.Timeout/time.Second)+1), new(int64(1))
 	if p.PullSecret != "" {
 		out.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: p.PullSecret}}
 	}
@@ -293,15 +299,15 @@ func (p *prober) clean(ctx context.Context) error {
 	return err
 }
 
-// lacksRight tells whether RBAC refused it, in its words ("cannot create resource"), and not a quota or an admission policy, which
+// LacksRight tells whether RBAC refused it, in its words ("cannot create resource"), and not a quota or an admission policy, which
 // refuse with the same code.
-func lacksRight(err error) bool {
+func LacksRight(err error) bool {
 	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), " cannot ") && strings.Contains(err.Error(), " resource ")
 }
 
 // told classifies what the API server refuses.
 func told(doing string, err error) error {
-	if lacksRight(err) {
+	if LacksRight(err) {
 		return &sim.Error{Kind: sim.Forbidden, Msg: fmt.Sprintf("to look into the cluster from inside, a right is missing: %s: %v", doing, err), Err: err, Help: "'dpesim cluster role' prints the rights that are needed"}
 	}
 	if apierrors.IsNotFound(err) {
