@@ -4,8 +4,15 @@
 // What is in it: /dpesim, the public certificate authorities, /etc/passwd with the unprivileged user, /tmp.
 package image
 
+import "github.com/dpesim/dpesim/sim"
+
 // Repository is where a registry holds the image; the tag is the platform release.
 const Repository = "images/" + Title
+
+// Reference gives the name of the image of a release in a registry, host[:port].
+func Reference(registry string, release sim.Release) string {
+	return registry + "/" + Repository + ":" + string(release)
+}
 
 // What the image's configuration says (OCI image specification 1.1, "Image configuration").
 const (

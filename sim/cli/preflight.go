@@ -101,7 +101,7 @@ func preflightOf(ctx context.Context, c *api.Client, o *preflight.Options, env s
 	}
 	o.Release, o.Replicas, o.Sizing = cmp.Or(o.Release, string(label)), cmp.Or(o.Replicas, d.Replicas), d.Sizing
 	o.Probe = &probe.Options{
-		Image: fmt.Sprintf("%s/%s:%s", v.Registry, image.Repository, v.Release), CA: v.CA,
+		Image: image.Reference(v.Registry, v.Release), CA: v.CA,
 		Login: &probe.Login{Registry: v.Registry, User: v.RegistryUser, Password: v.RegistryToken},
 	}
 	var names []string

@@ -128,7 +128,7 @@ func (s *Stack) archive(w io.Writer, host string) error {
 		if err != nil {
 			return err
 		}
-		named[fmt.Sprintf("%s/%s:%s", host, image.Repository, r)] = img
+		named[image.Reference(host, r)] = img
 	}
 	return image.Archive(w, named)
 }

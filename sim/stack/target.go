@@ -111,7 +111,7 @@ func (s *Stack) Prove(ctx context.Context) (err error) {
 	}
 	releases := chart.Releases()
 	p := Proof{
-		Image: s.registryAt() + "/" + image.Repository + ":" + string(releases[len(releases)-1]), CA: s.ca.PEM(),
+		Image: image.Reference(s.registryAt(), releases[len(releases)-1]), CA: s.ca.PEM(),
 		Login: probe.Login{Registry: s.registryAt(), User: proofUser, Password: sim.Secret(rand.Text())},
 	}
 	s.secrets.Note(p.Login.Password)
