@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/cluster/internal/release"
 )
 
 // maxBrief bounds how many objects that came and went are remembered until [Survey.Take].
@@ -285,7 +286,7 @@ func (s *Survey) Take() (present, gone []Object) {
 		f.items[i.object.UID] = i
 	}
 	for _, i := range f.items {
-		if record(i) && strings.HasSuffix(i.object.Name, ".v1") {
+		if r, ok := release.RecordOf(i.of.Resource, i.object); ok && r.Revision == "1" {
 			f.firsts = append(f.firsts, i.object)
 		}
 	}
@@ -313,7 +314,6 @@ const (
 	policyKey   = "helm.sh/resource-policy"
 	instanceKey = "app.kubernetes.io/instance"
 	managedKey  = "app.kubernetes.io/managed-by"
-	recordName  = "sh.helm.release.v1."
 )
 
 // ManagedBy is the label by which the simulator marks what it makes in a cluster for itself, with the value Simulator.
@@ -326,11 +326,6 @@ const (
 type finder struct {
 	items  map[types.UID]item
 	firsts []*metav1.PartialObjectMetadata // records of releases' first revisions
-}
-
-// record tells whether i is a record of a Helm release.
-func record(i item) bool {
-	return (i.kind == "Secret" || i.kind == "ConfigMap") && strings.HasPrefix(i.object.Name, recordName) && i.object.Labels["owner"] == "helm"
 }
 
 // bundled tells whether i is a definition that Helm took from a chart's folder crds/: it does not mark those.
@@ -358,16 +353,14 @@ func (f finder) bundle(at time.Time) (name, namespace string) {
 
 func (f finder) object(i item) Object {
 	m := i.object
+	record, recorded := release.RecordOf(i.of.Resource, m)
 	o := Object{
 		Kind: i.kind, Namespace: m.Namespace, Name: m.Name, UID: string(m.UID), Created: m.CreationTimestamp.UTC(),
 		Manager: m.Annotations[managerKey], Deleting: m.DeletionTimestamp != nil, Hook: m.Annotations[hookKey] != "",
-		Keep: m.Annotations[policyKey] == "keep", Bundled: bundled(i), System: system(i.kind, m), Simulator: m.Labels[ManagedBy] == Simulator, Record: record(i),
+		Keep: m.Annotations[policyKey] == "keep", Bundled: bundled(i), System: system(i.kind, m), Simulator: m.Labels[ManagedBy] == Simulator, Record: recorded, Status: record.Status,
 	}
 	if i := slices.IndexFunc(m.Finalizers, foreign); i >= 0 {
 		o.Holds = m.Finalizers[i]
-	}
-	if o.Record {
-		o.Status = m.Labels["status"]
 	}
 	o.Release, o.ReleaseNamespace = f.release(i, maxDepth)
 	return o
@@ -379,9 +372,10 @@ const maxDepth = 10
 // release gives the Helm release that i belongs to: by its own word, else by its owner's, a volume's by its claim's.
 func (f finder) release(i item, depth int) (name, namespace string) {
 	m := i.object
+	r, recorded := release.RecordOf(i.of.Resource, m)
 	switch {
-	case strings.HasPrefix(m.Name, recordName) && m.Labels["owner"] == "helm":
-		return m.Labels["name"], m.Namespace
+	case recorded:
+		return r.Release.Name, r.Release.Namespace
 	case m.Annotations[releaseKey] != "":
 		return m.Annotations[releaseKey], cmp.Or(m.Annotations[placeKey], m.Namespace)
 	case m.Annotations[hookKey] != "" && m.Labels[managedKey] == "Helm":
