@@ -13,10 +13,8 @@ import (
 
 	"github.com/dpesim/dpesim/scenarios"
 	"github.com/dpesim/dpesim/scenarios/engine"
-	"github.com/dpesim/dpesim/sim/clock"
 	"github.com/dpesim/dpesim/sim/rehearse"
 	"github.com/dpesim/dpesim/sim/simtest"
-	"github.com/dpesim/dpesim/sim/stack"
 )
 
 // On a real cluster the built-in scenarios that name kind run unchanged, with the engines in containers that a kubelet pulled
@@ -42,28 +40,8 @@ func TestScenariosOnKind(t *testing.T) { // not parallel: one cluster takes what
 	}
 	t.Cleanup(func() { _, _ = remove() }) // where the test has ended too early
 
-	file := filepath.Join(dir, "endpoints.json")
-	killed, said := command("up", "--http", "localhost:0", "--tls", "localhost:0", "--endpoints-file", file)
-	if err := killed.Start(); err != nil {
-		t.Fatal(err)
-	}
-	limited, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
-	defer cancel()
-	machine := clock.New()
-	for {
-		if _, err := stack.ReadEndpoints(file); err == nil {
-			break
-		}
-		if machine.Sleep(limited, 100*time.Millisecond) != nil {
-			_ = killed.Process.Kill()
-			_ = killed.Wait()
-			t.Fatalf("not up on kind:\n%s", said)
-		}
-	}
-	if err := killed.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = killed.Wait() // "signal: killed" is what we want
+	killed, _ := start(t, exe, "--cluster", "kind", "--kind-name", name)
+	killed.kill()
 
 	preload := filepath.Join(dir, "preload.md")
 	if err := os.WriteFile(preload, []byte(preloaded), 0o600); err != nil {
