@@ -32,6 +32,7 @@ func (p Platform) oci() *ocispec.Platform {
 // change it.
 type Executable struct {
 	Platform
+	name string // in errors
 	file *os.File
 	size int64
 }
@@ -49,8 +50,14 @@ func Self() (*Executable, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the running program: %w", err)
 	}
-	e.Platform = Platform(runtime.GOOS + "/" + runtime.GOARCH)
+	e.Platform, e.name = Platform(runtime.GOOS+"/"+runtime.GOARCH), "the running program"
 	return e, nil
+}
+
+// Contained returns Invalid, with the reason and the remedy, unless the program runs in a container that has nothing else.
+func (e *Executable) Contained() error {
+	_, err := e.inspect()
+	return err
 }
 
 // Open gives the dpesim program for Linux at path. It returns NotFound if there is none and Invalid if the file is
@@ -62,7 +69,7 @@ func Open(path string) (*Executable, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("open an executable for the image: %w", err)
 	}
-	if e.Platform, err = inspect(path, e.file); err != nil {
+	if e.Platform, err = e.inspect(); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
@@ -80,7 +87,7 @@ func open(path string) (*Executable, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &Executable{file: f, size: info.Size()}, nil
+	return &Executable{name: path, file: f, size: info.Size()}, nil
 }
 
 // Close closes the file.
@@ -92,7 +99,7 @@ func (e *Executable) layer() (Blob, error) {
 }
 
 // buildHelp says how to get what Open takes.
-const buildHelp = "give a dpesim for Linux: CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build -o dpesim-linux ."
+const buildHelp = "give a dpesim for Linux with --image-binary: CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build -o dpesim-linux ."
 
 // machines are the architectures of Linux that Go builds for and the name in Go's words. Source: the ELF
 // specification's e_machine; go tool dist list.
@@ -103,14 +110,14 @@ var machines = map[elf.Machine]string{
 	elf.EM_S390:    "s390x",
 }
 
-// inspect tells the platform of the program at path.
-func inspect(path string, f io.ReaderAt) (Platform, error) {
+// inspect tells the platform of a program that runs in a container.
+func (e *Executable) inspect() (Platform, error) {
 	refuse := func(format string, args ...any) (Platform, error) {
-		return "", sim.Errorf(sim.Invalid, "%s is not a dpesim for Linux: %s", path, fmt.Sprintf(format, args...)).WithHelp(buildHelp)
+		return "", sim.Errorf(sim.Invalid, "%s is not a dpesim for Linux: %s", e.name, fmt.Sprintf(format, args...)).WithHelp(buildHelp)
 	}
-	x, err := elf.NewFile(f)
+	x, err := elf.NewFile(e.file)
 	if err != nil {
-		return refuse("it is %s", guess(f))
+		return refuse("it is %s", guess(e.file))
 	}
 	architecture, known := machines[x.Machine]
 	if !known || x.Class != elf.ELFCLASS64 {
@@ -119,7 +126,7 @@ func inspect(path string, f io.ReaderAt) (Platform, error) {
 	if x.Type != elf.ET_EXEC && x.Type != elf.ET_DYN {
 		return refuse("it is no program, but an ELF file of type %v", x.Type)
 	}
-	info, err := buildinfo.Read(f)
+	info, err := buildinfo.Read(e.file)
 	if err != nil || info.Main.Path != module {
 		return refuse("it was not built from the module %s", module)
 	}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -221,6 +222,7 @@ func TestWhatIsNoDpesimForLinuxIsRefusedWithTheReason(t *testing.T) {
 	object := slices.Clone(elf)
 	object[16] = 1 // ET_REL
 	for name, want := range map[string]string{
+		write("dynamic", interpreted(t)):             "it is linked dynamically",
 		write("script", []byte("#!/bin/sh\n")):       "it is a script",
 		write("windows", []byte("MZ\x90\x00")):       "it is a Windows program",
 		write("mac", []byte("\xcf\xfa\xed\xfe....")): "it is a macOS program",
@@ -240,6 +242,31 @@ func TestWhatIsNoDpesimForLinuxIsRefusedWithTheReason(t *testing.T) {
 	if _, err := image.Open(filepath.Join(dir, "missing")); sim.KindOf(err) != sim.NotFound {
 		t.Errorf("a missing file: %v", err)
 	}
+}
+
+// interpreted gives a program that asks for a dynamic linker, as one that was built with cgo does.
+func interpreted(t *testing.T) []byte {
+	t.Helper()
+	path := compile(t, "GOOS=linux", "GOARCH=amd64")
+	e, err := image.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(e.Contained(), e.Close()); err != nil {
+		t.Error(err)
+	}
+	program, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// ELF-64: e_phoff, e_phentsize, e_phnum; p_type is the first field of a program header, 4 is PT_NOTE, 3 PT_INTERP.
+	at, size, n := binary.LittleEndian.Uint64(program[32:]), uint64(binary.LittleEndian.Uint16(program[54:])), uint64(binary.LittleEndian.Uint16(program[56:]))
+	for i := range n {
+		if kind := program[at+i*size:]; binary.LittleEndian.Uint32(kind) == 4 {
+			binary.LittleEndian.PutUint32(kind, 3)
+		}
+	}
+	return program
 }
 
 // FuzzOpen holds that no file makes Open fail otherwise than by an error.

@@ -35,6 +35,8 @@ type world struct {
 	t   *testing.T
 	env map[string]string
 	dir string
+
+	contained error // why the program cannot run in a container
 }
 
 // nowhere is a world without a simulator.
@@ -83,6 +85,7 @@ func (w world) environment(args []string, stdout, stderr io.Writer) cli.Env {
 			}
 			return out
 		},
+		Contained: func() error { return w.contained }, // the race detector's programs cannot
 	}
 }
 

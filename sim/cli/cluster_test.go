@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/dpesim/dpesim/sim"
+	"github.com/dpesim/dpesim/sim/doctor"
 )
 
 func TestRemovingAClusterNeedsAContainerEngine(t *testing.T) {
@@ -48,4 +51,17 @@ func TestAClusterOfYoursIsNotTakenUnasked(t *testing.T) {
 	w.fails(2, []string{"nobody else reaches this machine"}, "up", "--cluster", "kubeconfig", "--advertise", "127.0.0.1")
 	w.env["KUBECONFIG"] = filepath.Join(w.dir, "none")
 	w.fails(4, []string{"no kubeconfig with a context"}, "scenario", "run", "install", "--cluster", "kubeconfig:mine", "--advertise", "192.0.2.10")
+}
+
+// Pods that end with "no such file or directory" would be a riddle: it is told before a cluster is made.
+func TestAProgramThatIsNoneForContainersIsRefused(t *testing.T) {
+	t.Parallel()
+	w := patient(t)
+	w.contained = sim.Errorf(sim.Invalid, "the running program is not a dpesim for Linux").WithHelp("build another")
+	for _, cluster := range []string{"kind", "kubeconfig:mine"} {
+		w.fails(4, []string{"not a dpesim for Linux", "What to do: build another"}, "up", "--cluster", cluster, "--advertise", "192.0.2.10")
+	}
+	w.fails(1, []string{"there is no file"}, "up", "--image-binary", "none", "--http", "localhost:0", "--tls", "localhost:0")
+	w.env["DOCKER_HOST"] = "tcp://127.0.0.1:1"
+	expectCheck(t, w.examine(4, "--cluster", "kind"), doctor.Check{Check: "engine's image", Target: doctor.Kind, State: doctor.Missing, Seen: "not a dpesim for Linux", Remedy: "build another"})
 }

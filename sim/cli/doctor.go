@@ -44,6 +44,7 @@ The exit code is 0 if the cluster that --cluster names can be used (all: the one
 		}
 		o.Env, o.Context, o.HTTPAddr, o.TLSAddr, o.Host = a.Environ(), context, config.HTTPAddr, config.TLSAddr, "portal."+config.Domain
 		o.NodeImage = cmp.Or(o.NodeImage, a.Getenv("DPESIM_KIND_NODE_IMAGE"))
+		o.Contained = a.contained()
 		checks := doctor.Examine(cmd.Context(), o)
 		err := output.print(a.Stdout, checks, func(w *tabwriter.Writer) {
 			fmt.Fprintln(w, "CHECK\tTARGET\tSTATE\tSEEN")

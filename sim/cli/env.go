@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"errors"
 	"io"
 	"os"
 	"os/signal"
+
+	"github.com/dpesim/dpesim/dpe/image"
 )
 
 // Env is the world as a command sees it. Nothing in this package touches the process' own arguments, streams,
@@ -19,6 +22,21 @@ type Env struct {
 	// Interrupts takes over what Ctrl-C does: instead of ending the context of Main it is sent, until stop is called. nil: it
 	// cannot be taken over.
 	Interrupts func() (interrupts <-chan os.Signal, stop func())
+
+	// Contained tells why the running program cannot run in a container, nil if it can. nil: it is looked at.
+	Contained func() error
+}
+
+// contained returns Invalid, with the reason and the remedy, if the running program cannot run in a container.
+func (e Env) contained() error {
+	if e.Contained != nil {
+		return e.Contained()
+	}
+	self, err := image.Self()
+	if err != nil {
+		return err
+	}
+	return errors.Join(self.Contained(), self.Close())
 }
 
 // ProcessEnv is the environment of this process.

@@ -72,7 +72,7 @@ func (a *app) compareScenarios(cmd *cobra.Command, r *scenarioRun, names []strin
 			return &exitError{code: exitTarget, err: rehearse.Foreign(k.Scenario, r.compare[0])}
 		}
 	}
-	if c.other, err = r.stack.target.open(cmd.Context(), a); err != nil {
+	if c.other, err = r.stack.target.open(cmd.Context(), a, r.stack.config.ImageBinaries); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.other.Close()) }()

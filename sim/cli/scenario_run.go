@@ -136,7 +136,7 @@ func (a *app) runScenarios(cmd *cobra.Command, r *scenarioRun, names []string, o
 		return err
 	}
 	r.options.Reports = append(r.options.Reports, func(suite.Case) engine.Reporter { return report })
-	shared, err := r.stack.target.open(cmd.Context(), a)
+	shared, err := r.stack.target.open(cmd.Context(), a, r.stack.config.ImageBinaries)
 	if err != nil {
 		return err
 	}

@@ -97,11 +97,18 @@ var (
 )
 
 // open makes or finds the cluster; nil if it is the one in the process. The caller closes what it got. Phases are told on stderr.
-func (t *targetFlags) open(ctx context.Context, a *app) (realCluster, error) {
+// binaries are the programs that the engine's image is made of beside the running one.
+func (t *targetFlags) open(ctx context.Context, a *app, binaries []string) (realCluster, error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
-	switch name, context := t.name(); name {
+	name, context := t.name()
+	if name != rehearse.InProcess && len(binaries) == 0 {
+		if err := a.contained(); err != nil {
+			return nil, &exitError{code: exitTarget, err: err}
+		}
+	}
+	switch name {
 	case rehearse.Kind:
 		return t.openKind(ctx, a)
 	case rehearse.Kubeconfig:

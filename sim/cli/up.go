@@ -166,7 +166,7 @@ func newUpCommand(a *app) *cobra.Command {
 // onTarget makes the cluster that the flags name, unless they have one already, calls run, and removes it.
 func (a *app) onTarget(ctx context.Context, flags *stackFlags, run func() error) (err error) {
 	if flags.config.Target == nil {
-		c, openErr := flags.target.open(ctx, a)
+		c, openErr := flags.target.open(ctx, a, flags.config.ImageBinaries)
 		if openErr != nil {
 			return openErr
 		}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 
@@ -83,9 +82,11 @@ func (e *examiner) engine(ctx context.Context) (name string, info engineInfo, er
 // program4Linux looks whether the engine's image can be made of the running program.
 func (e *examiner) program4Linux() Check {
 	c := Check{Check: "engine's image", Target: Kind, State: OK, Seen: "is made of this program"}
-	if runtime.GOOS != "linux" {
-		c.State, c.Seen = Missing, "this program is for "+runtime.GOOS+", and a container needs one for Linux"
-		c.Remedy = "download or build dpesim for Linux and name it: --image-binary"
+	if e.Contained != nil {
+		c.State, c.Seen, c.Remedy = Missing, e.Contained.Error(), "give a dpesim for Linux with --image-binary"
+		if known, ok := errors.AsType[*sim.Error](e.Contained); ok {
+			c.Remedy = known.Help
+		}
 	}
 	return c
 }

@@ -66,8 +66,9 @@ type Options struct {
 	NodeImage         string // of kind; empty: its own
 	Context           string // of the kubeconfig; empty: its current one
 
-	Machine Machine // nil: this one
-	Resolve func(ctx context.Context, host string) ([]net.IPAddr, error)
+	Contained error   // why the running program cannot run in a container; nil: it can
+	Machine   Machine // nil: this one
+	Resolve   func(ctx context.Context, host string) ([]net.IPAddr, error)
 }
 
 // patience is how long one thing may take to answer.
