@@ -31,7 +31,11 @@ type bookkeeper struct {
 const recordEvery = 500 * time.Millisecond
 
 func (s *Stack) openBookkeeper(context.Context) error {
-	s.books = &bookkeeper{stack: s, survey: survey.New(s.cluster.RESTConfig(), s.log(sim.PartSim)), opened: make(chan struct{})}
+	var namespaces []string
+	if t := s.config.Target; t != nil {
+		namespaces = t.Namespaces
+	}
+	s.books = &bookkeeper{stack: s, survey: survey.New(s.cluster.RESTConfig(), namespaces, s.log(sim.PartSim)), opened: make(chan struct{})}
 	return s.group.Add(life.Service{Name: "residue ledger", Serve: s.books.serve, Close: s.books.close})
 }
 

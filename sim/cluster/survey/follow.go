@@ -1,6 +1,7 @@
 package survey
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -17,20 +18,26 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// follower follows the objects of one kind.
+// scope is what is followed by itself: a kind, in one namespace or ([metav1.NamespaceAll]) everywhere.
+type scope struct {
+	resource  schema.GroupVersionResource
+	namespace string
+}
+
+// follower follows the objects of one kind in a scope.
 type follower struct {
-	resource schema.GroupVersionResource
-	kind     string
-	synced   func() bool
-	stop     context.CancelFunc
-	done     chan struct{}
-	refusal  string // why the API server does not tell of them, under the survey's mu; empty: it has not refused
+	scope
+	kind    string
+	synced  func() bool
+	stop    context.CancelFunc
+	done    chan struct{}
+	refusal string // why the API server does not tell of them, under the survey's mu; empty: it has not refused
 }
 
 // follow begins with kinds that are new and ends with those that are no more. It is late if a kind is defined that the
 // API server does not serve yet.
 func (s *Survey) follow(ctx context.Context, running *sync.WaitGroup, client metadata.Interface, lists []*metav1.APIResourceList) (late bool, err error) {
-	served, there := map[schema.GroupVersionResource]string{}, map[schema.GroupResource]bool{}
+	served, there := map[scope]string{}, map[schema.GroupResource]bool{}
 	for _, l := range lists {
 		gv, err := schema.ParseGroupVersion(l.GroupVersion)
 		if err != nil {
@@ -38,24 +45,27 @@ func (s *Survey) follow(ctx context.Context, running *sync.WaitGroup, client met
 		}
 		for _, r := range l.APIResources {
 			there[schema.GroupResource{Group: gv.Group, Resource: r.Name}] = true
-			if surveyed(gv.Group, r) {
-				served[gv.WithResource(r.Name)] = r.Kind
+			if !surveyed(gv.Group, r) {
+				continue
+			}
+			for _, n := range s.namespacesOf(r) {
+				served[scope{gv.WithResource(r.Name), n}] = r.Kind
 			}
 		}
 	}
 	s.mu.Lock()
 	var begun, ended []*follower
-	for r, kind := range served {
-		if s.followers[r] == nil {
-			s.followers[r] = &follower{resource: r, kind: kind, done: make(chan struct{})}
-			begun = append(begun, s.followers[r])
+	for at, kind := range served {
+		if s.followers[at] == nil {
+			s.followers[at] = &follower{scope: at, kind: kind, done: make(chan struct{})}
+			begun = append(begun, s.followers[at])
 		}
 	}
-	for r, f := range s.followers {
-		_, is := served[r]
-		if _, broken := s.broken[r.GroupVersion()]; !is && !broken {
+	for at, f := range s.followers {
+		_, is := served[at]
+		if _, broken := s.broken[at.resource.GroupVersion()]; !is && !broken {
 			ended = append(ended, f)
-			delete(s.followers, r)
+			delete(s.followers, at)
 		}
 	}
 	for _, i := range s.items {
@@ -77,10 +87,18 @@ func (s *Survey) follow(ctx context.Context, running *sync.WaitGroup, client met
 	return late, nil
 }
 
+// namespacesOf gives where a kind is followed.
+func (s *Survey) namespacesOf(r metav1.APIResource) []string {
+	if !r.Namespaced || s.namespaces == nil {
+		return []string{metav1.NamespaceAll}
+	}
+	return s.namespaces
+}
+
 // begin follows a kind until ctx is done or it is stopped.
 func (s *Survey) begin(ctx context.Context, running *sync.WaitGroup, client metadata.Interface, f *follower) error {
 	ctx, f.stop = context.WithCancel(ctx)
-	i := metadatainformer.NewFilteredMetadataInformer(client, f.resource, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer()
+	i := metadatainformer.NewFilteredMetadataInformer(client, f.resource, f.namespace, 0, cache.Indexers{}, nil).Informer()
 	if err := i.SetTransform(slim); err != nil {
 		return err
 	}
@@ -114,12 +132,20 @@ func (s *Survey) unable(ctx context.Context, f *follower, r *cache.Reflector, er
 		said = status.ErrStatus.Message // without what client-go says around it
 	}
 	s.mu.Lock()
-	first := f.refusal == ""
+	defer s.mu.Unlock()
 	f.refusal = said
-	s.mu.Unlock()
-	if first && !f.synced() {
-		s.log.WarnContext(ctx, "not surveyed", "resource", f.resource.GroupResource().String(), "err", err)
+}
+
+// report says in the log, in one line, what is not seen, if that is more than at the last time.
+func (s *Survey) report(ctx context.Context, before int) int {
+	var kinds []string
+	for _, u := range s.Unseen() {
+		kinds = append(kinds, u.What)
 	}
+	if len(kinds) > before {
+		s.log.WarnContext(ctx, "the cluster does not let these be surveyed", "kinds", strings.Join(kinds, " "))
+	}
+	return len(kinds)
 }
 
 // sight is how often it is looked whether all has been seen. It is machine time, as that of client-go's own watches.
@@ -169,8 +195,10 @@ func (s *Survey) Unseen() []Unseen {
 			out = append(out, Unseen{f.kind, f.refusal})
 		}
 	}
-	slices.SortFunc(out, func(a, b Unseen) int { return strings.Compare(a.What, b.What) })
-	return out
+	slices.SortFunc(out, func(a, b Unseen) int {
+		return cmp.Or(strings.Compare(a.What, b.What), strings.Compare(a.Reason, b.Reason))
+	})
+	return slices.CompactFunc(out, func(a, b Unseen) bool { return a.What == b.What }) // refused in several namespaces
 }
 
 // surveyed leaves out what no installation makes, or what comes and goes by itself: events, leases, nodes.

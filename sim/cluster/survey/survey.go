@@ -56,17 +56,18 @@ type Object struct {
 
 // Survey watches a cluster. It is safe for concurrent use.
 type Survey struct {
-	config  *rest.Config
-	log     *slog.Logger
-	changed chan struct{} // cap 1
-	kinds   chan struct{} // cap 1; kinds may have come or gone
+	config     *rest.Config
+	namespaces []string // in which is looked; nil: all
+	log        *slog.Logger
+	changed    chan struct{} // cap 1
+	kinds      chan struct{} // cap 1; kinds may have come or gone
 
 	synced  chan struct{} // closed once all has been seen
 	failing chan struct{} // closed once the API server could not be asked
 
 	mu        sync.Mutex
 	fault     error // of the latest attempt to ask; nil: none failed
-	followers map[schema.GroupVersionResource]*follower
+	followers map[scope]*follower
 	broken    map[schema.GroupVersion]error // what the API server could not tell of itself
 	items     map[types.UID]item
 	brief     []item // gone since the last Take
@@ -79,11 +80,11 @@ type item struct {
 	object *metav1.PartialObjectMetadata
 }
 
-// New gives a survey that knows nothing before [Survey.Serve].
-func New(config *rest.Config, log *slog.Logger) *Survey {
+// New gives a survey that knows nothing before [Survey.Serve]. What is in namespaces it knows of these alone; nil: of all.
+func New(config *rest.Config, namespaces []string, log *slog.Logger) *Survey {
 	return &Survey{
-		config: config, log: log, changed: make(chan struct{}, 1), kinds: make(chan struct{}, 1), synced: make(chan struct{}), failing: make(chan struct{}),
-		followers: map[schema.GroupVersionResource]*follower{}, items: map[types.UID]item{},
+		config: config, namespaces: namespaces, log: log, changed: make(chan struct{}, 1), kinds: make(chan struct{}, 1), synced: make(chan struct{}), failing: make(chan struct{}),
+		followers: map[scope]*follower{}, items: map[types.UID]item{},
 	}
 }
 
@@ -135,7 +136,7 @@ func (s *Survey) Serve(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
-	for seen := false; ; seen = true {
+	for seen, unseen := false, 0; ; seen = true {
 		lists, ok := s.ask(ctx, asked)
 		if !ok {
 			return nil
@@ -147,6 +148,7 @@ func (s *Survey) Serve(ctx context.Context) error {
 		if !s.caughtUp(ctx) {
 			return nil
 		}
+		unseen = s.report(ctx, unseen)
 		if !seen {
 			close(s.synced)
 		}

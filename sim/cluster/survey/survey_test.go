@@ -32,7 +32,7 @@ func TestAClusterThatDoesNotAnswerIsAskedAgain(t *testing.T) {
 	}))
 	defer server.Close()
 	var log bytes.Buffer
-	s := survey.New(&rest.Config{Host: server.URL}, slog.New(slog.NewTextHandler(&log, nil)))
+	s := survey.New(&rest.Config{Host: server.URL}, nil, slog.New(slog.NewTextHandler(&log, nil)))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx) }()

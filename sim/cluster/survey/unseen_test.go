@@ -1,11 +1,13 @@
 package survey_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -62,7 +64,7 @@ func TestAKindThatMayNotBeListedIsUnseen(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(serveLimited))
 	defer server.Close()
-	s := survey.New(&rest.Config{Host: server.URL}, slog.New(slog.DiscardHandler))
+	s := survey.New(&rest.Config{Host: server.URL}, nil, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx) }()
@@ -80,5 +82,41 @@ func TestAKindThatMayNotBeListedIsUnseen(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("serve: %v", err)
+	}
+}
+
+// Whose rights end at a namespace sees what is in it, and is told in one line what cannot be seen.
+func TestInSomeNamespacesIsLookedWhereOneMay(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/api/v1/configmaps":
+			r.URL.Path = "/api/v1/not/yours"
+		case "/api/v1/namespaces/default/configmaps":
+			r.URL.Path = "/api/v1/configmaps"
+		}
+		serveLimited(w, r)
+	}))
+	defer server.Close()
+	var log bytes.Buffer
+	s := survey.New(&rest.Config{Host: server.URL}, []string{"default", "dpe"}, slog.New(slog.NewTextHandler(&log, nil)))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx) }()
+	if err := s.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if present, _ := s.Take(); len(present) != 1 || present[0].Name != "conf" {
+		t.Errorf("present: %+v", present)
+	}
+	if unseen := s.Unseen(); len(unseen) != 2 || unseen[0].What != "ConfigMap" || unseen[1].What != "Secret" {
+		t.Errorf("unseen: %+v", unseen)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("serve: %v", err)
+	}
+	if said := log.String(); strings.Count(said, "\n") != 1 || !strings.Contains(said, `kinds="ConfigMap Secret"`) {
+		t.Errorf("the log says\n%s", said)
 	}
 }
