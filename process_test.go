@@ -23,6 +23,9 @@ type process struct {
 	args []string
 	cmd  *exec.Cmd
 	out  bytes.Buffer
+
+	ended chan struct{} // closed once it has ended
+	err   error         // of its end
 }
 
 // start starts the program exe as `up` and gives it with how long it took until its endpoints file was there.
@@ -44,11 +47,15 @@ func (p *process) up() time.Duration {
 	if err := p.cmd.Start(); err != nil {
 		p.tb.Fatal(err)
 	}
-	p.tb.Cleanup(func() {
-		if p.cmd.ProcessState == nil { // the test failed before it stopped it
-			_ = p.cmd.Process.Kill()
-			_ = p.cmd.Wait()
-		}
+	ended := make(chan struct{})
+	p.ended = ended
+	go func(cmd *exec.Cmd) {
+		p.err = cmd.Wait()
+		close(ended)
+	}(p.cmd)
+	p.tb.Cleanup(func() { // the test may have failed before it stopped it
+		_ = p.cmd.Process.Kill()
+		<-p.ended
 	})
 	for {
 		if _, err := stack.ReadEndpoints(p.file); err == nil {
@@ -61,7 +68,11 @@ func (p *process) up() time.Duration {
 		if time.Since(from) > patience {
 			p.tb.Fatalf("not up after %s:\n%s", patience, p.out.String())
 		}
-		time.Sleep(time.Millisecond)
+		select {
+		case <-p.ended:
+			p.tb.Fatalf("up has ended: %v\n%s", p.err, p.out.String())
+		case <-time.After(time.Millisecond):
+		}
 	}
 }
 
@@ -93,8 +104,8 @@ func (p *process) stop() time.Duration {
 	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
 		p.tb.Fatal(err)
 	}
-	if err := p.cmd.Wait(); err != nil {
-		p.tb.Fatalf("stop: %v\n%s", err, p.out.String())
+	if <-p.ended; p.err != nil {
+		p.tb.Fatalf("stop: %v\n%s", p.err, p.out.String())
 	}
 	return time.Since(from)
 }
@@ -105,7 +116,7 @@ func (p *process) kill() {
 	if err := p.cmd.Process.Kill(); err != nil {
 		p.tb.Fatal(err)
 	}
-	_ = p.cmd.Wait() // "signal: killed" is what we want
+	<-p.ended // by "signal: killed", which is what we want
 	if err := os.Remove(p.file); err != nil {
 		p.tb.Fatal(err)
 	}
