@@ -40,7 +40,7 @@ var masks = sync.OnceValue(func() map[string][]mask {
 		"port":   each("$1:PORT", `\b(localhost|[\w.-]+\.localhost|\d+\.\d+\.\d+\.\d+):\d+\b`),
 		"id":     append(each("ID", `\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`), each("-ID", `-[bcdfghjklmnpqrstvwxz2456789]{6,10}(?:-[a-z0-9]{5})?\b`)...),
 		"digest": each("DIGEST", `\b[0-9a-f]{64}\b`),
-		"key":    each("KEY", `(?:\b|-)[A-Za-z0-9_-]{43}(?:\b|-)`),
+		"key":    each("KEY", `(?:\b\w|-)[\w-]{41}(?:\w\b|-)`),
 		"space":  each("  ", `[ \t]{2,}`),
 	}
 })

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/dpesim/dpesim/sim/cluster/internal/controller"
 	"github.com/dpesim/dpesim/sim/cluster/internal/release"
@@ -112,8 +113,11 @@ func (o *operators) acted(ctx context.Context, d *appsv1.Deployment, what string
 	seq := o.releases[release.Of(d)]
 	if seq == 0 || kubectl {
 		detail := map[string]string{"client": by.Manager, "verb": strings.ToLower(string(by.Operation)), "subresource": by.Subresource}
-		if kubectl {
+		switch {
+		case kubectl:
 			detail["client"], detail["command"] = "kubectl", command(by)
+		case by.Manager == "":
+			detail["client"], detail["command"] = "unknown", scale
 		}
 		seq = o.tell(ctx, d, what, detail)
 	}
@@ -169,17 +173,35 @@ func deploymentOf(p *corev1.Pod) string {
 // Complete tells whether a Deployment has all that it asks for, and nothing else.
 func Complete(d *appsv1.Deployment) bool { return controller.Complete(d, &d.Status) }
 
-// setter gives the newest entry that is in now and was not before, but for those of the status.
-func setter(before, now []metav1.ManagedFieldsEntry) (newest metav1.ManagedFieldsEntry) {
+// setter gives who has written, status aside: the newest entry of now that is new, or has fields that it had not before. An entry
+// that lost some only lost them to another. Where nobody has gained any, it was a scale to zero, of which Kubernetes keeps no
+// entry: a Scale does not have a zero, and what is not there is owned by nobody.
+func setter(before, now []metav1.ManagedFieldsEntry) metav1.ManagedFieldsEntry {
+	newest := metav1.ManagedFieldsEntry{Subresource: scale}
 	for _, e := range now {
-		same := func(x metav1.ManagedFieldsEntry) bool {
-			return x.Manager == e.Manager && x.Operation == e.Operation && x.Subresource == e.Subresource && x.Time.Equal(e.Time) && x.FieldsV1.String() == e.FieldsV1.String()
-		}
-		if e.Subresource != "status" && !slices.ContainsFunc(before, same) && !e.Time.Before(newest.Time) {
+		if e.Subresource != "status" && wrote(before, e) && !e.Time.Before(newest.Time) {
 			newest = e
 		}
 	}
 	return newest
+}
+
+// scale is the subresource by which the replicas alone are written.
+const scale = "scale"
+
+// wrote tells whether e says of a write after before.
+func wrote(before []metav1.ManagedFieldsEntry, e metav1.ManagedFieldsEntry) bool {
+	i := slices.IndexFunc(before, func(x metav1.ManagedFieldsEntry) bool {
+		return x.Manager == e.Manager && x.Operation == e.Operation && x.Subresource == e.Subresource
+	})
+	if i < 0 || !before[i].Time.Equal(e.Time) {
+		return true
+	}
+	var was, is fieldpath.Set
+	if before[i].FieldsV1 == nil || e.FieldsV1 == nil || was.FromJSON(before[i].FieldsV1.GetRawReader()) != nil || is.FromJSON(e.FieldsV1.GetRawReader()) != nil {
+		return false
+	}
+	return !is.Difference(&was).Empty()
 }
 
 // command gives what a person typed, by the name under which kubectl manages fields: "kubectl-edit", "kubectl-client-side-apply",
@@ -187,8 +209,8 @@ func setter(before, now []metav1.ManagedFieldsEntry) (newest metav1.ManagedField
 func command(by metav1.ManagedFieldsEntry) string {
 	verb := strings.TrimPrefix(strings.TrimPrefix(by.Manager, "kubectl"), "-")
 	switch {
-	case by.Subresource == "scale":
-		verb = "scale"
+	case by.Subresource == scale:
+		verb = scale
 	case by.Operation == metav1.ManagedFieldsOperationApply, verb == "client-side-apply":
 		verb = "apply"
 	}

@@ -2,12 +2,16 @@ package cluster_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 
 	"github.com/dpesim/dpesim/sim"
 	"github.com/dpesim/dpesim/sim/cluster"
@@ -99,6 +103,25 @@ func TestARealClusterIsFollowedByItsAPI(t *testing.T) {
 	})
 	if e := first(told("pod deleted")[3]); e.What != "object deleted" || e.Detail["deployment"] != "web" {
 		t.Errorf("the last went because of %+v", e)
+	}
+	apply := appsv1ac.Deployment("app", "default").WithSpec(appsv1ac.DeploymentSpec().WithReplicas(1).WithSelector(metav1ac.LabelSelector().WithMatchLabels(map[string]string{"app": "app"})).
+		WithTemplate(corev1ac.PodTemplateSpec().WithLabels(map[string]string{"app": "app"}).WithSpec(corev1ac.PodSpec().WithContainers(corev1ac.Container().WithName("main").WithImage("v1")))))
+	if _, err := r.AppsV1().Deployments("default").Apply(ctx, apply, metav1.ApplyOptions{FieldManager: "helm"}); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"somebody ran kubectl scale on deployments/app/scale", "somebody ran scale on deployments/app/scale"} { // to zero no program is noted
+		scale := &autoscalingv1.Scale{ObjectMeta: metav1.ObjectMeta{Name: "app", Namespace: "default"}, Spec: autoscalingv1.ScaleSpec{Replicas: int32(2 * (1 - i))}}
+		if _, err := r.AppsV1().Deployments("default").UpdateScale(ctx, "app", scale, metav1.UpdateOptions{FieldManager: "kubectl"}); err != nil { // in the same second
+			t.Fatal(err)
+		}
+		var changed []sim.Event
+		r.until(t, "it is told of as scaled", func() bool {
+			changed = slices.DeleteFunc(told("object changed"), func(e sim.Event) bool { return e.Detail["deployment"] != "app" })
+			return len(changed) > i
+		})
+		if words, _ := why.Act(changed[i]); words != want {
+			t.Errorf("it was scaled because %s, want %s", words, want)
+		}
 	}
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "mine"}, StringData: map[string]string{"password": "hunter2"}}
 	if _, err := r.CoreV1().Secrets("default").Create(ctx, secret, metav1.CreateOptions{}); err != nil {

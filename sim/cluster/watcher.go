@@ -1,9 +1,11 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"strconv"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -168,12 +170,35 @@ func (w *watcher) container(ctx context.Context, p *corev1.Pod, old, c corev1.Co
 	if ended != nil && ended.ContainerID != "" && (was == nil || was.ContainerID != ended.ContainerID) {
 		w.tell(ctx, p, "container exited", map[string]string{"container": c.Name, "exit_code": strconv.Itoa(int(ended.ExitCode)), "reason": ended.Reason})
 	}
-	if x := c.State.Waiting; x != nil && (old.State.Waiting == nil || old.State.Waiting.Reason != x.Reason) {
-		switch x.Reason {
-		case "ErrImagePull", "ImagePullBackOff":
-			w.tell(ctx, p, "image pull failed", map[string]string{"container": c.Name, "image": c.Image, "detail": x.Message})
-		}
+	why, before := pullFailure(c), pullFailure(old)
+	if again := waiting(c) == errImagePull && waiting(old) != errImagePull; why != "" && (again || why != before) {
+		w.tell(ctx, p, "image pull failed", map[string]string{"container": c.Name, "image": c.Image, "detail": why})
 	}
+}
+
+// A kubelet's reasons why it waits with a container. Source: Kubernetes, pkg/kubelet/images, types.go.
+const (
+	errImagePull     = "ErrImagePull"
+	imagePullBackOff = "ImagePullBackOff"
+)
+
+// waiting gives the reason why a container waits, empty if it does not.
+func waiting(c corev1.ContainerStatus) string {
+	if c.State.Waiting == nil {
+		return ""
+	}
+	return c.State.Waiting.Reason
+}
+
+// pullFailure gives why a container's image was not pulled at the last try; empty: it was, or nobody has tried. Between two tries a
+// kubelet says it after words of its own. Source: Kubernetes, pkg/kubelet/images, image_manager.go.
+func pullFailure(c corev1.ContainerStatus) string {
+	switch waiting(c) {
+	case errImagePull, imagePullBackOff:
+		_, why, _ := strings.Cut(c.State.Waiting.Message, ": "+errImagePull+": ")
+		return cmp.Or(why, c.State.Waiting.Message)
+	}
+	return ""
 }
 
 func containerOf(p *corev1.Pod, name string) corev1.ContainerStatus {

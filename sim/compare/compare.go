@@ -112,7 +112,8 @@ func (r *Result) object(i int, kind Kind, name string, a, b *Run) {
 var passing = []*regexp.Regexp{
 	regexp.MustCompile(`^Warning Unhealthy, kubelet: (Readiness|Startup) probe failed: `),
 	regexp.MustCompile(`^Warning FailedScheduling, default-scheduler: .*waiting for ephemeral volume controller`),
-	regexp.MustCompile(`^Normal ScalingReplicaSet, deployment-controller: \(combined from similar events\): `), // from the tenth step of a roll on
+	regexp.MustCompile(`^Warning CalculateExpectedPodCountFailed, controllermanager: .*found no controllers for pod`), // it is being removed
+	regexp.MustCompile(`^Normal ScalingReplicaSet, deployment-controller: \(combined from similar events\): `),        // from the tenth step of a roll on
 }
 
 func passes(line string) bool {

@@ -181,15 +181,20 @@ func containerState(c corev1.ContainerStatus) string {
 	case s.Waiting != nil:
 		words = strings.TrimSuffix(fmt.Sprintf("waiting, %s: %s", s.Waiting.Reason, s.Waiting.Message), ": ")
 	case s.Terminated != nil:
-		words = strings.TrimSuffix(fmt.Sprintf("ended with %d, %s: %s", s.Terminated.ExitCode, s.Terminated.Reason, s.Terminated.Message), ": ")
+		words = end(s.Terminated)
 	}
 	if t := c.LastTerminationState.Terminated; t != nil {
-		words += fmt.Sprintf("; before that ended with %d, %s", t.ExitCode, t.Reason)
+		words += "; before that " + end(t)
 	}
 	if c.Ready {
 		words += "; ready"
 	}
 	return words
+}
+
+// end gives how a container has ended, with its last words.
+func end(t *corev1.ContainerStateTerminated) string {
+	return strings.TrimSuffix(fmt.Sprintf("ended with %d, %s: %s", t.ExitCode, t.Reason, t.Message), ": ")
 }
 
 // podMoves tells whether a pod is on its way to another state by itself: it starts, ends, or tries again just now.

@@ -188,6 +188,9 @@ var chance = []struct {
 	by      string
 }{
 	{regexp.MustCompile(`\b\d+\.\d+\.\d+\.\d+(/\d+)?(:PORT)?\b`), "ADDRESS"},
+	{regexp.MustCompile(`\bDPE[A-Z2-7]{16}\b`), "ACCESSKEY"},
+	{regexp.MustCompile(`\bms=\d+\b`), "ms=N"},
+	{regexp.MustCompile(`\(count=\d+ `), "(count=N "}, // how often was dialled in vain
 	{regexp.MustCompile(`Image size: \d+ bytes`), "Image size: N bytes"},
 	{regexp.MustCompile(`\S+@?sha256:DIGEST`), "IMAGE@DIGEST"},
 }
