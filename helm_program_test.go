@@ -20,7 +20,7 @@ func TestHelm(t *testing.T) {
 			o.run("environment", "create", "Acme", "--release", "15.1.0")
 			o.run("dpe", "add", "acme", "Finance", "--drivers", "postgresql")
 			direct(o)
-			privateCA(o)
+			privateCA(o, "127.0.0.1")
 			mirrored(o, m)
 			o.stop()
 		})
@@ -68,10 +68,11 @@ func direct(o *operator) {
 	o.fails("helm status finance --namespace dpe", "release: not found")
 }
 
-// privateCA lives through the variant with a CA of the organisation's own, behind a proxy that opens the engine's TLS.
-func privateCA(o *operator) {
+// privateCA lives through the variant with a CA of the organisation's own, behind a proxy at the address host that opens the engine's
+// TLS.
+func privateCA(o *operator, host string) {
 	c := o.commands("acme", "finance", api.VariantPrivateCA)
-	proxy := startInspector(o)
+	proxy := startInspector(o, host)
 	o.write("corporate-ca.pem", proxy.ca)
 	o.paste(c.Prepare, "Login Succeeded")
 	through := c.Install[0].Command + " --set proxy.httpsProxy=" + proxy.url

@@ -30,8 +30,8 @@ type inspector struct {
 	hosts  sync.Map // that it has opened connections to
 }
 
-// startInspector starts one that reaches the cloud of o.
-func startInspector(o *operator) *inspector {
+// startInspector starts one that reaches the cloud of o. It listens at the address host of this machine, which engines reach.
+func startInspector(o *operator, host string) *inspector {
 	o.tb.Helper()
 	ca, err := pki.Open(o.tb.TempDir(), clock.New())
 	if err != nil {
@@ -39,7 +39,14 @@ func startInspector(o *operator) *inspector {
 	}
 	i := &inspector{ca: string(ca.PEM()), opened: make(chan net.Conn), done: make(chan struct{})}
 	i.close = sync.OnceFunc(func() { close(i.done) })
-	front := httptest.NewServer(http.HandlerFunc(i.connect))
+	front := httptest.NewUnstartedServer(http.HandlerFunc(i.connect))
+	if err := front.Listener.Close(); err != nil {
+		o.tb.Fatal(err)
+	}
+	if front.Listener, err = (&net.ListenConfig{}).Listen(o.tb.Context(), "tcp", net.JoinHostPort(host, "0")); err != nil {
+		o.tb.Fatal(err)
+	}
+	front.Start()
 	i.url, i.Listener = front.URL, front.Listener
 
 	cloud, err := url.Parse(o.endpoints().Proxy)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -12,7 +13,7 @@ import (
 )
 
 // On a real cluster an operator with the real helm pastes the portal's commands, the very ones that are pasted on the cluster
-// in the process, and leaves nothing.
+// in the process, also behind a proxy that opens TLS, and leaves nothing.
 func TestOperatorOnKind(t *testing.T) { // not parallel: one cluster takes what the machine has
 	simtest.RequireBuilt(t, "kind")
 	simtest.RequireBuilt(t, "helm")
@@ -24,6 +25,11 @@ func TestOperatorOnKind(t *testing.T) { // not parallel: one cluster takes what 
 	o.run("environment", "create", "Acme", "--release", "15.1.0")
 	o.run("dpe", "add", "acme", "Finance", "--drivers", "postgresql")
 	direct(o)
+	gateway := regexp.MustCompile(`(?m)^\s+- ip: "?([\d.]+)`).FindStringSubmatch(o.read("values.yaml")) // where pods find the cloud
+	if gateway == nil {
+		t.Fatalf("the values have no hostAliases:\n%s", o.read("values.yaml"))
+	}
+	privateCA(o, gateway[1])
 	o.run("dpe", "remove", "acme", "finance", "--yes")
 	o.run("residue", "--none", "--timeout", "60s")
 	clusterScoped(o, true)

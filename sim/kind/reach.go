@@ -78,10 +78,11 @@ func (c *Cluster) openVolumes(ctx context.Context, client kubernetes.Interface) 
 	if !slices.ContainsFunc(classes.Items, hostPath) {
 		return nil
 	}
+	// A pod starts a few hundred milliseconds after its volume was made. No process is started as long as there is no new one.
 	const script = `[ -e /run/dpesim-volumes ] && exit; touch /run/dpesim-volumes
-while :; do chmod 0777 /tmp/hostpath_pv/* 2>/dev/null; sleep 0.2; done </dev/null >/dev/null 2>&1 &`
+{ exec 3<> <(:); while :; do set -- /tmp/hostpath_pv/*; [ "$*" = "$was" ] || { chmod 0777 "$@"; was=$*; }; read -rt 0.01 -u 3; done } </dev/null >/dev/null 2>&1 &`
 	for _, n := range c.nodes {
-		if err := n.Command("sh", "-c", script).Run(); err != nil {
+		if err := n.Command("bash", "-c", script).Run(); err != nil {
 			return c.failed("does not open its volumes", err)
 		}
 	}
