@@ -234,11 +234,19 @@ func (c *Cluster) create(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := c.provider.Create(c.opts.Name, options...); err != nil {
+	err := c.provider.Create(c.opts.Name, options...)
+	if err != nil && strings.Contains(said(err), slowNode) && ctx.Err() == nil {
+		c.log.say("the node was slow to start, and is made once more")
+		err = c.provider.Create(c.opts.Name, options...)
+	}
+	if err != nil {
 		return c.failed("was not made", err)
 	}
 	return nil
 }
+
+// slowNode is what kind says of a node that has not begun to start Kubernetes within half a minute. It has removed it by then.
+const slowNode = "could not find a log line that matches"
 
 // findGateway finds this machine's address as the nodes see it.
 func (c *Cluster) findGateway() error {

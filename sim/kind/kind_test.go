@@ -125,6 +125,17 @@ func TestAnEngineThatFailsIsExplained(t *testing.T) {
 	})
 }
 
+// A busy machine may be too slow for kind at the first time.
+func TestASlowNodeIsMadeOnceMore(t *testing.T) {
+	made := filepath.Join(t.TempDir(), "made")
+	engine(t, `run) echo node >> `+made+` ;; logs) echo "still starting" ;;`)
+	told, failure := open(t, kind.Options{})
+	expect(t, failure, "could not find a log line", "inotify")
+	if text, err := os.ReadFile(made); err != nil || strings.Count(string(text), "node") != 2 || !slices.Contains(told, "the node was slow to start, and is made once more") {
+		t.Errorf("made was %q, %v; told %q", text, err, told)
+	}
+}
+
 // A phase that lasts is told again, with what it waits for.
 func TestALongPhaseSaysWhatItWaitsFor(t *testing.T) {
 	engine(t, `inspect) exit 1 ;; pull) sleep 0.3 ;; run) echo "no space left on device" >&2; exit 125 ;;`)

@@ -61,7 +61,7 @@ var ailments = []ailment{
 		help: "the node was stopped, or ended by itself: is there enough memory (2 GiB)? 'docker ps --all' and 'docker logs' of the node say more; run it again to have a new one",
 	},
 	{
-		signs: []string{"could not find a log line that matches", "too many open files", "inotify"},
+		signs: []string{slowNode, "too many open files", "inotify"},
 		help:  "the node's system did not start: on Linux mostly since inotify's limits are low, 'sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512'",
 	},
 	{
