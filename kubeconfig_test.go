@@ -120,8 +120,7 @@ func TestSomebodysCluster(t *testing.T) { // not parallel: one cluster takes wha
 	}
 
 	meanwhile := filepath.Join(s.dir, "meanwhile.md")
-	const text = "---\ntitle: Meanwhile\nclusters: [kind]\n---\n\n## Somebody makes a namespace\n\n```sh run\nkubectl create namespace meanwhile\n```\n"
-	if err := os.WriteFile(meanwhile, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(meanwhile, []byte(meanwhileText), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	out, code := s.rehearse(admin, "install", meanwhile, "--yes")
@@ -155,6 +154,15 @@ func TestSomebodysCluster(t *testing.T) { // not parallel: one cluster takes wha
 		t.Errorf("left in dpe is %s", got)
 	}
 }
+
+// meanwhileText is a scenario that leaves a namespace of somebody's, in which no DPE finds room.
+const meanwhileText = "---\ntitle: Meanwhile\nclusters: [kind]\n---\n\n## Somebody makes a namespace with a quota\n\n```sh run\n" + `
+kubectl create namespace meanwhile
+kubectl create quota small --namespace meanwhile --hard=requests.cpu=1m
+kubectl wait quota/small --namespace meanwhile --for=jsonpath='{.status.hard}' --timeout=30s
+! dpesim cluster preflight --tier S --namespace meanwhile > preflight.txt
+grep 'exceeded quota: small' preflight.txt
+` + "```\n"
 
 // asOperator writes a kubeconfig of the service account that the printed role is for.
 func (s somebodys) asOperator(admin string) string {

@@ -56,7 +56,11 @@ func rows(table Table) string {
 	var b strings.Builder
 	b.WriteString("What differs, and why:\n\n| | what | why |\n|---|---|---|\n")
 	for i, k := range table {
-		fmt.Fprintf(&b, "| %d | %s | %s |\n", i+1, k.What, k.Why)
+		what := k.What
+		if k.Sometimes {
+			what += " Not in every run."
+		}
+		fmt.Fprintf(&b, "| %d | %s | %s |\n", i+1, what, k.Why)
 	}
 	return b.String()
 }
