@@ -97,7 +97,7 @@ func memoryOfNode(b *testing.B, node string) float64 {
 // memoryOfEngine gives the resident memory of the engine's process on a node, in MiB.
 func memoryOfEngine(b *testing.B, node string) float64 {
 	b.Helper()
-	const script = `for p in /proc/[0-9]*; do case "$(tr '\0' ' ' < $p/cmdline)" in '/dpesim dpe run '*) sed -n 's/VmRSS: *\([0-9]*\) kB/\1/p' $p/status;; esac; done 2>/dev/null`
+	const script = `for p in /proc/[0-9]*; do case "$(tr '\0' ' ' < $p/cmdline)" in '/dpesim dpe run '*) sed -n 's/VmRSS:[^0-9]*\([0-9]*\) kB/\1/p' $p/status;; esac; done 2>/dev/null`
 	out, err := exec.CommandContext(b.Context(), "docker", "exec", node, "sh", "-c", script).Output()
 	if err != nil {
 		b.Fatal(err)
