@@ -21,6 +21,16 @@ func (w world) look(code int, args ...string) []preflight.Check {
 	return decode[[]preflight.Check](w.t, r.stdout)
 }
 
+// tool runs a linked-in program, which must end well, and gives its stdout. With the race detector kubectl says so on stderr.
+func (w world) tool(args ...string) string {
+	w.t.Helper()
+	r := w.run(args...)
+	if r.code != 0 {
+		w.t.Fatalf("%v: exit code %d\n%s", args, r.code, r.stderr)
+	}
+	return r.stdout
+}
+
 // says looks for a row in that state that says so.
 func says(t *testing.T, checks []preflight.Check, check string, state preflight.State, seen string) {
 	t.Helper()
@@ -55,20 +65,20 @@ func TestPreflightTellsWhatWouldFail(t *testing.T) {
 	says(t, w.look(1, "acme", "finance", "--replicas", "6"), "room", preflight.Failed, "for 6 of the 7 replicas")
 	says(t, w.look(1, "acme", "finance", "--storage-class", "fast"), "storage class", preflight.Failed, `none called "fast"; it has standard`)
 
-	nodes := strings.Fields(w.ok("kubectl", "get", "nodes", "-o", "jsonpath={.items[*].metadata.name}"))
-	w.ok("kubectl", "cordon", nodes[0])
-	w.ok("kubectl", "taint", "node", nodes[1], "only=others:NoSchedule")
+	nodes := strings.Fields(w.tool("kubectl", "get", "nodes", "-o", "jsonpath={.items[*].metadata.name}"))
+	w.tool("kubectl", "cordon", nodes[0])
+	w.tool("kubectl", "taint", "node", nodes[1], "only=others:NoSchedule")
 	narrow := w.look(1, "acme", "finance")
 	says(t, narrow, "room", preflight.Failed, "for 2 of the 3 replicas")
 	says(t, narrow, "room", preflight.Failed, nodes[0]+" takes no new pods (cordoned)")
 	says(t, narrow, "room", preflight.Failed, nodes[1]+" has the taint only=others:NoSchedule")
-	w.ok("kubectl", "uncordon", nodes[0])
-	w.ok("kubectl", "taint", "node", nodes[1], "only-")
+	w.tool("kubectl", "uncordon", nodes[0])
+	w.tool("kubectl", "taint", "node", nodes[1], "only-")
 
-	w.ok("kubectl", "create", "namespace", "dpe")
-	w.ok("kubectl", "create", "deployment", "other", "--image", "x", "-n", "dpe")
+	w.tool("kubectl", "create", "namespace", "dpe")
+	w.tool("kubectl", "create", "deployment", "other", "--image", "x", "-n", "dpe")
 	says(t, w.look(1, "acme", "finance", "--release-name", "other"), "release", preflight.Failed, "not Helm's")
-	w.ok("kubectl", "delete", "deployment", "other", "-n", "dpe", "--wait=true")
+	w.tool("kubectl", "delete", "deployment", "other", "-n", "dpe", "--wait=true")
 
 	// A release of the DPE's chart is its own; one of another chart is not.
 	for name, chart := range map[string]string{"finance": "dpe", "foreign": "nginx"} {
@@ -84,7 +94,7 @@ func TestPreflightTellsWhatWouldFail(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		w.ok("helm", "install", name, dir, "--namespace", "dpe")
+		w.tool("helm", "install", name, dir, "--namespace", "dpe")
 	}
 	says(t, w.look(0, "acme", "finance"), "release", preflight.OK, "would be upgraded")
 	says(t, w.look(1, "acme", "finance", "--release-name", "foreign"), "release", preflight.Failed, "another chart: nginx")
