@@ -14,7 +14,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/dpesim/dpesim/scenarios"
-	"github.com/dpesim/dpesim/scenarios/engine"
 	"github.com/dpesim/dpesim/sim/compare"
 	"github.com/dpesim/dpesim/sim/simtest"
 )
@@ -53,17 +52,9 @@ func TestClustersDifferAsPublished(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var library []*engine.Scenario
-	for _, n := range scenarios.Names() {
-		src, err := scenarios.Source(n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sc, err := engine.Parse(n+".md", src)
-		if err != nil {
-			t.Fatal(err)
-		}
-		library = append(library, sc)
+	library, err := scenarios.Library()
+	if err != nil {
+		t.Fatal(err)
 	}
 	const path = "docs/fidelity.md"
 	page, err := os.ReadFile(path)

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/dpesim/dpesim/scenarios"
-	"github.com/dpesim/dpesim/scenarios/engine"
 	"github.com/dpesim/dpesim/sim/rehearse"
 	"github.com/dpesim/dpesim/sim/simtest"
 )
@@ -58,17 +57,13 @@ func TestScenariosOnKind(t *testing.T) { // not parallel: one cluster takes what
 	}
 
 	args := []string{"scenario", "run", "--timeout", "4m", "--keep-cluster"}
-	for _, n := range scenarios.Names() {
-		src, err := scenarios.Source(n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sc, err := engine.Parse(n, src)
-		if err != nil {
-			t.Fatal(err)
-		}
+	library, err := scenarios.Library()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sc := range library {
 		if len(sc.Clusters) > 0 && rehearse.Suits(sc, rehearse.Kind) {
-			args = append(args, n)
+			args = append(args, strings.TrimSuffix(sc.File, ".md"))
 		}
 	}
 	run, out = command(args...)

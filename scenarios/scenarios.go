@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/dpesim/dpesim/scenarios/engine"
 	"github.com/dpesim/dpesim/sim"
 )
 
@@ -39,4 +40,26 @@ func Source(name string) ([]byte, error) {
 		}
 	}
 	return nil, sim.Errorf(sim.NotFound, "there is no built-in scenario %q", name).WithHelp("the built-in scenarios are: %s", strings.Join(Names(), ", "))
+}
+
+// Read parses a built-in scenario. It returns NotFound for any other name.
+func Read(name string) (*engine.Scenario, error) {
+	src, err := Source(name)
+	if err != nil {
+		return nil, err
+	}
+	return engine.Parse(name+".md", src)
+}
+
+// Library gives all built-in scenarios, in the order of [Names].
+func Library() ([]*engine.Scenario, error) {
+	var all []*engine.Scenario
+	for _, n := range Names() {
+		s, err := Read(n)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
 }

@@ -36,11 +36,7 @@ func TestEveryBuiltInScenarioHasAWordForTheReader(t *testing.T) {
 
 func parse(t *testing.T, name string) *engine.Scenario {
 	t.Helper()
-	src, err := scenarios.Source(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := engine.Parse(name+".md", src)
+	s, err := scenarios.Read(name)
 	if err != nil {
 		t.Fatal(err)
 	}

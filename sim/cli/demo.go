@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dpesim/dpesim/scenarios"
 	"github.com/dpesim/dpesim/sim/stack"
 )
 
@@ -26,7 +27,7 @@ print where to look, until Ctrl-C; with --once, stop.`,
 	cmd.Flags().BoolVar(&once, "once", false, "stop after the last step")
 	flags.add(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		sc, err := builtIn(demoScenario)
+		sc, err := scenarios.Read(demoScenario)
 		if err != nil {
 			return err
 		}

@@ -41,13 +41,13 @@ func newScenarioListCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List the built-in scenarios", Args: noArgs}
 	output := outputFlag(cmd)
 	cmd.RunE = func(*cobra.Command, []string) error {
+		library, err := scenarios.Library()
+		if err != nil {
+			return err
+		}
 		list := []scenarioInfo{}
-		for _, name := range scenarios.Names() {
-			s, err := builtIn(name)
-			if err != nil {
-				return err
-			}
-			list = append(list, scenarioInfo{Name: name, Title: s.Title, Summary: s.Summary, Minutes: s.Minutes, Steps: len(s.Steps), Tags: s.Tags, Clusters: s.Clusters, Because: s.Because})
+		for _, s := range library {
+			list = append(list, scenarioInfo{Name: strings.TrimSuffix(s.File, ".md"), Title: s.Title, Summary: s.Summary, Minutes: s.Minutes, Steps: len(s.Steps), Tags: s.Tags, Clusters: s.Clusters, Because: s.Because})
 		}
 		return output.print(a.Stdout, list, func(w *tabwriter.Writer) {
 			row(w, "SCENARIO", "STEPS", "MINUTES", "CLUSTERS", "TITLE")
@@ -78,15 +78,6 @@ func newScenarioShowCommand(a *app) *cobra.Command {
 			return err
 		},
 	}
-}
-
-// builtIn parses a built-in scenario.
-func builtIn(name string) (*engine.Scenario, error) {
-	src, err := scenarios.Source(name)
-	if err != nil {
-		return nil, err
-	}
-	return engine.Parse(name+".md", src)
 }
 
 // source finds what a person named, a file or a built-in scenario, and gives what to call it.

@@ -53,13 +53,13 @@ func (a *app) compareScenarios(cmd *cobra.Command, r *scenarioRun, names []strin
 	whole := r.all && r.plan.Tags == nil && r.shard == ""
 	if r.all { // those that are for both
 		r.all = false
-		for _, n := range scenarios.Names() {
-			s, err := builtIn(n)
-			if err != nil {
-				return err
-			}
+		library, err := scenarios.Library()
+		if err != nil {
+			return err
+		}
+		for _, s := range library {
 			if rehearse.Suits(s, r.compare[0]) && rehearse.Suits(s, r.compare[1]) {
-				names = append(names, n)
+				names = append(names, strings.TrimSuffix(s.File, ".md"))
 			}
 		}
 	}

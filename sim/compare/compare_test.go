@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/dpesim/dpesim/scenarios"
-	"github.com/dpesim/dpesim/scenarios/engine"
 	"github.com/dpesim/dpesim/scenarios/verb"
 	"github.com/dpesim/dpesim/sim/cli"
 	"github.com/dpesim/dpesim/sim/compare"
@@ -103,11 +102,7 @@ func TestAPersonReadsWhatIsNotPublished(t *testing.T) {
 // Two runs on the same kind of cluster differ in nothing.
 func TestTwoRunsOnOneKindOfClusterAreTheSame(t *testing.T) {
 	t.Parallel()
-	src, err := scenarios.Source("rollback")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sc, err := engine.Parse("rollback.md", src)
+	sc, err := scenarios.Read("rollback")
 	if err != nil {
 		t.Fatal(err)
 	}

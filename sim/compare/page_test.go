@@ -63,17 +63,9 @@ func published(t *testing.T) (compare.Table, []*engine.Scenario) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var library []*engine.Scenario
-	for _, name := range scenarios.Names() {
-		src, err := scenarios.Source(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := engine.Parse(name+".md", src)
-		if err != nil {
-			t.Fatal(err)
-		}
-		library = append(library, s)
+	library, err := scenarios.Library()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return table, library
 }
