@@ -36,7 +36,7 @@ func TestRunItHereOnThePages(t *testing.T) {
 	const at = "/environments/prod/dpes/finance/"
 	page := s.see(t, ada, at+"installation")
 	shows(t, page, []string{`aria-label="Run it here: Steps 2 and 3"`, "<code>dpesim dpe run-commands prod finance</code>", "<code>dpesim dpe run-commands prod finance uninstall</code>", "that is for you to say"}, []string{`id="run"`})
-	shows(t, s.see(t, mia, at+"installation"), []string{"The owner and admins may run it here."}, []string{"run-here", "Run it here:"})
+	shows(t, s.see(t, mia, at+"installation"), []string{"The owner and admins may run it here.", "<code>dpesim cluster preflight prod finance</code>"}, []string{"run-here", "Run it here:"})
 	shows(t, s.see(t, ada, at+"installation?variant=mirror"), []string{"It cannot be run here: it needs crane, which is no part of dpesim", `aria-label="Run it here: Step 4"`}, []string{"Run it here: Steps 2 and 3"})
 	shows(t, s.see(t, ada, at+"installation?variant=private-ca"), []string{"It cannot be run here: it needs the certificates of your own CA"}, []string{"Run it here: Steps 2 and 3"})
 
