@@ -1,9 +1,12 @@
 package engine
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,8 +24,8 @@ const recordStart = 30 * time.Second
 //	record FILE WATCHER [ARG...] -- COMMAND [ARG...]
 //
 // It writes what the watcher prints to FILE while the command runs: the command starts when the watcher has printed
-// something, and the watcher is interrupted when the command has ended. The exit code is the command's. Both are verbs
-// or programs.
+// something, and the watcher is interrupted when the command has ended. What it was about to print then is left out: FILE ends
+// with a whole line, or a whole JSON document. The exit code is the command's. Both are verbs or programs.
 func (sh *shell) record(ctx context.Context, c verb.Call) error {
 	i := slices.Index(c.Args, "--")
 	if i < 2 || i == len(c.Args)-1 {
@@ -60,6 +63,7 @@ func (sh *shell) record(ctx context.Context, c verb.Call) error {
 		default:
 			stop()
 			<-ended //nolint:errcheck // it was told to end
+			err = errors.Join(err, cut(path))
 		}
 	case werr := <-ended:
 		fmt.Fprintf(c.Stderr, "record: %s ended (%v) before it printed anything; %s was not started\n", watch[0], werr, command[0])
@@ -74,6 +78,36 @@ func (sh *shell) record(ctx context.Context, c verb.Call) error {
 		return refuse(c, "record", "cannot write %s: %v", name, cerr)
 	}
 	return err
+}
+
+// cut takes from the end of a file what is not whole.
+func cut(path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read what was recorded: %w", err)
+	}
+	if n := whole(text); n < len(text) {
+		if err := os.Truncate(path, int64(n)); err != nil {
+			return fmt.Errorf("cut what was recorded: %w", err)
+		}
+	}
+	return nil
+}
+
+// whole gives how much of a text are whole JSON documents or, where it is none, whole lines.
+func whole(text []byte) int {
+	d := json.NewDecoder(bytes.NewReader(text))
+	for {
+		end := int(d.InputOffset())
+		switch err := d.Decode(new(json.RawMessage)); {
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			return end
+		case errors.Is(err, io.EOF):
+			return len(text)
+		case err != nil:
+			return bytes.LastIndexByte(text, '\n') + 1
+		}
+	}
 }
 
 // signal is a file that tells when something was first written to it.

@@ -565,6 +565,35 @@ func TestRecordWritesWhatAWatcherSeesWhileACommandRuns(t *testing.T) {
 	}
 }
 
+func TestRecordLeavesOutWhatIsNotWhole(t *testing.T) {
+	t.Parallel()
+	verbs := map[string]verb.Verb{
+		"watch": func(ctx context.Context, c verb.Call) error {
+			fmt.Fprint(c.Stdout, strings.ReplaceAll(c.Args[0], "_", "\n"))
+			<-ctx.Done()
+			return ctx.Err()
+		},
+		"roll": func(context.Context, verb.Call) error { return nil },
+	}
+	var lines []string
+	want := ""
+	for recorded, left := range map[string]string{
+		`{_"a":1_}_{_"b":2_}_`: "{\n\"a\":1\n}\n{\n\"b\":2\n}\n",
+		`{_"a":1_}_{_"b":2_}`:  "{\n\"a\":1\n}\n{\n\"b\":2\n}",
+		`{_"a":1_}_{_"b":`:     "{\n\"a\":1\n}",
+		`{_"a`:                 "",
+		"one_two_thr":          "one\ntwo\n",
+		"one_{two}_":           "one\n{two}\n",
+	} {
+		lines = append(lines, "record seen.txt watch '"+recorded+"' -- roll", "cat seen.txt", "echo '|'")
+		want += left + "|\n"
+	}
+	r, err := play(t, script(t, "check", lines...), engine.Options{Verbs: verbs})
+	if got := r.output(0); err != nil || got != want {
+		t.Errorf("%v: got %q, want %q", err, got, want)
+	}
+}
+
 func TestKillEndsAJobInTheBackground(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
