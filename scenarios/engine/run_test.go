@@ -575,8 +575,7 @@ func TestRecordLeavesOutWhatIsNotWhole(t *testing.T) {
 		},
 		"roll": func(context.Context, verb.Call) error { return nil },
 	}
-	var lines []string
-	want := ""
+	var lines, want []string
 	for recorded, left := range map[string]string{
 		`{_"a":1_}_{_"b":2_}_`: "{\n\"a\":1\n}\n{\n\"b\":2\n}\n",
 		`{_"a":1_}_{_"b":2_}`:  "{\n\"a\":1\n}\n{\n\"b\":2\n}",
@@ -586,10 +585,10 @@ func TestRecordLeavesOutWhatIsNotWhole(t *testing.T) {
 		"one_{two}_":           "one\n{two}\n",
 	} {
 		lines = append(lines, "record seen.txt watch '"+recorded+"' -- roll", "cat seen.txt", "echo '|'")
-		want += left + "|\n"
+		want = append(want, left+"|\n")
 	}
 	r, err := play(t, script(t, "check", lines...), engine.Options{Verbs: verbs})
-	if got := r.output(0); err != nil || got != want {
+	if got, want := r.output(0), strings.Join(want, ""); err != nil || got != want {
 		t.Errorf("%v: got %q, want %q", err, got, want)
 	}
 }
