@@ -111,7 +111,7 @@ func (l *looker) fits(ctx context.Context) ([]Check, error) {
 	switch {
 	case err == nil:
 		pod = made // as policies change it
-	case apierrors.IsForbidden(err) && !probe.LacksRight(err), apierrors.IsInvalid(err):
+	case probe.NotAdmitted(err):
 		admitted.State, admitted.Seen, admitted.Remedy = Failed, err.Error(), "a quota or a policy of the namespace "+l.where+" refuses it: ask the cluster's administrator"
 	default:
 		return nil, told("make a pod, for a trial", err)

@@ -131,7 +131,7 @@ func (p *prober) run(ctx context.Context) ([]Row, error) {
 	}
 	made, err := p.client.CoreV1().Pods(p.Namespace).Create(ctx, spec, metav1.CreateOptions{})
 	switch {
-	case apierrors.IsForbidden(err) && !LacksRight(err), apierrors.IsInvalid(err): // a quota, or an admission policy
+	case NotAdmitted(err):
 		p.row.Problem, p.row.Help = err.Error(), "the cluster admits no such pod: engines would fare alike"
 		return []Row{p.row}, nil
 	case err != nil:
@@ -299,15 +299,20 @@ func (p *prober) clean(ctx context.Context) error {
 	return err
 }
 
-// LacksRight tells whether RBAC refused it, in its words ("cannot create resource"), and not a quota or an admission policy, which
+// NotAdmitted tells whether a quota or an admission policy refused an object, or the API server found it wrong.
+func NotAdmitted(err error) bool {
+	return apierrors.IsForbidden(err) && !lacksRight(err) || apierrors.IsInvalid(err)
+}
+
+// lacksRight tells whether RBAC refused it, in its words ("cannot create resource"), and not a quota or an admission policy, which
 // refuse with the same code.
-func LacksRight(err error) bool {
+func lacksRight(err error) bool {
 	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), " cannot ") && strings.Contains(err.Error(), " resource ")
 }
 
 // told classifies what the API server refuses.
 func told(doing string, err error) error {
-	if LacksRight(err) {
+	if lacksRight(err) {
 		return &sim.Error{Kind: sim.Forbidden, Msg: fmt.Sprintf("to look into the cluster from inside, a right is missing: %s: %v", doing, err), Err: err, Help: "'dpesim cluster role' prints the rights that are needed"}
 	}
 	if apierrors.IsNotFound(err) {
