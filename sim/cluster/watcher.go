@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/dpesim/dpesim/sim/cluster/internal/node"
 	"github.com/dpesim/dpesim/sim/cluster/internal/trail"
 )
 
@@ -171,16 +172,10 @@ func (w *watcher) container(ctx context.Context, p *corev1.Pod, old, c corev1.Co
 		w.tell(ctx, p, "container exited", map[string]string{"container": c.Name, "exit_code": strconv.Itoa(int(ended.ExitCode)), "reason": ended.Reason})
 	}
 	why, before := pullFailure(c), pullFailure(old)
-	if again := waiting(c) == errImagePull && waiting(old) != errImagePull; why != "" && (again || why != before) {
+	if again := waiting(c) == node.ErrImagePull && waiting(old) != node.ErrImagePull; why != "" && (again || why != before) {
 		w.tell(ctx, p, "image pull failed", map[string]string{"container": c.Name, "image": c.Image, "detail": why})
 	}
 }
-
-// A kubelet's reasons why it waits with a container. Source: Kubernetes, pkg/kubelet/images, types.go.
-const (
-	errImagePull     = "ErrImagePull"
-	imagePullBackOff = "ImagePullBackOff"
-)
 
 // waiting gives the reason why a container waits, empty if it does not.
 func waiting(c corev1.ContainerStatus) string {
@@ -194,8 +189,8 @@ func waiting(c corev1.ContainerStatus) string {
 // kubelet says it after words of its own. Source: Kubernetes, pkg/kubelet/images, image_manager.go.
 func pullFailure(c corev1.ContainerStatus) string {
 	switch waiting(c) {
-	case errImagePull, imagePullBackOff:
-		_, why, _ := strings.Cut(c.State.Waiting.Message, ": "+errImagePull+": ")
+	case node.ErrImagePull, node.ImagePullBackOff:
+		_, why, _ := strings.Cut(c.State.Waiting.Message, ": "+node.ErrImagePull+": ")
 		return cmp.Or(why, c.State.Waiting.Message)
 	}
 	return ""

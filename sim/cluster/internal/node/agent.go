@@ -306,9 +306,9 @@ func (p *pod) openLog(ctx context.Context, name string, opts *corev1.PodLogOptio
 				reason = c.state.Waiting.Reason
 			}
 			switch reason { // in the kubelet's words
-			case errImagePull:
+			case ErrImagePull:
 				reason = "image can't be pulled"
-			case imagePullBackOff:
+			case ImagePullBackOff:
 				reason = "trying and failing to pull image"
 			}
 			return nil, apierrors.NewBadRequest(fmt.Sprintf("container %q in pod %q is waiting to start: %s", name, p.name, reason))

@@ -21,8 +21,8 @@ const PointPull fault.Point = "cluster.pull"
 
 // Reasons why a container waits for its image, and the events that say so. Source: kubelet, images/types.go, events/event.go.
 const (
-	errImagePull       = "ErrImagePull"
-	imagePullBackOff   = "ImagePullBackOff"
+	ErrImagePull       = "ErrImagePull"
+	ImagePullBackOff   = "ImagePullBackOff"
 	errImageNeverPull  = "ErrImageNeverPull"
 	invalidImageName   = "InvalidImageName"
 	eventInspectFailed = "InspectFailed"
@@ -42,17 +42,17 @@ func (c *container) obtain() *image.Image {
 		}
 		c.warn("Failed", "Error: %s", reason)
 		c.waiting(reason, message)
-		if reason != errImagePull {
+		if reason != ErrImagePull {
 			p.sleep(lastRetry)
 			continue
 		}
 		if !p.sleep(settle) {
 			return nil
 		}
-		c.waiting(imagePullBackOff, fmt.Sprintf("Back-off pulling image %q: %s: %s", c.spec.Image, errImagePull, message))
+		c.waiting(ImagePullBackOff, fmt.Sprintf("Back-off pulling image %q: %s: %s", c.spec.Image, ErrImagePull, message))
 		c.linger(delay-settle, func() {
 			c.tell(eventBackOff, "Back-off pulling image %q", c.spec.Image)
-			c.warn("Failed", "Error: %s", imagePullBackOff)
+			c.warn("Failed", "Error: %s", ImagePullBackOff)
 		})
 		delay = min(2*delay, lastBackOff)
 	}
@@ -99,7 +99,7 @@ func (c *container) tryImage() (img *image.Image, reason, message string) {
 	case n.images.turn <- struct{}{}:
 		defer func() { <-n.images.turn }()
 	case <-p.soft.Done():
-		return nil, errImagePull, context.Canceled.Error()
+		return nil, ErrImagePull, context.Canceled.Error()
 	}
 	began := clock.Now()
 	if img, err = p.pull(name); err == nil {
@@ -110,7 +110,7 @@ func (c *container) tryImage() (img *image.Image, reason, message string) {
 			c.warn("Failed", "Failed to pull image %q: %v", c.spec.Image, err)
 			c.trouble("image pull failed", err.Error())
 		}
-		return nil, errImagePull, err.Error()
+		return nil, ErrImagePull, err.Error()
 	}
 	now := clock.Now()
 	c.tell("Pulled", "Successfully pulled image %q in %v (%v including waiting). Image size: %d bytes.",
