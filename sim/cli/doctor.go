@@ -16,7 +16,7 @@ import (
 func newDoctorCommand(a *app) *cobra.Command {
 	config := stack.Default()
 	target := string(doctor.All)
-	o := doctor.Options{Dir: a.Dir}
+	o := doctor.Options{Dir: a.Dir, Contained: a.contained}
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Look what this machine has and lacks for each cluster to rehearse on", Args: noArgs,
 		Long: `Look what this machine has and lacks for each cluster to rehearse on. Nothing is changed, and no network is needed.
@@ -44,7 +44,6 @@ The exit code is 0 if the cluster that --cluster names can be used (all: the one
 		}
 		o.Env, o.Context, o.HTTPAddr, o.TLSAddr, o.Host = a.Environ(), context, config.HTTPAddr, config.TLSAddr, "portal."+config.Domain
 		o.NodeImage = cmp.Or(o.NodeImage, a.Getenv("DPESIM_KIND_NODE_IMAGE"))
-		o.Contained = a.contained()
 		checks := doctor.Examine(cmd.Context(), o)
 		err := output.print(a.Stdout, checks, func(w *tabwriter.Writer) {
 			fmt.Fprintln(w, "CHECK\tTARGET\tSTATE\tSEEN")

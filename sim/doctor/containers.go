@@ -82,9 +82,9 @@ func (e *examiner) engine(ctx context.Context) (name string, info engineInfo, er
 // program4Linux looks whether the engine's image can be made of the running program.
 func (e *examiner) program4Linux() Check {
 	c := Check{Check: "engine's image", Target: Kind, State: OK, Seen: "is made of this program"}
-	if e.Contained != nil {
-		c.State, c.Seen, c.Remedy = Missing, e.Contained.Error(), "give a dpesim for Linux with --image-binary"
-		if known, ok := errors.AsType[*sim.Error](e.Contained); ok {
+	if err := e.Contained(); err != nil {
+		c.State, c.Seen, c.Remedy = Missing, err.Error(), "give a dpesim for Linux with --image-binary"
+		if known, ok := errors.AsType[*sim.Error](err); ok {
 			c.Remedy = known.Help
 		}
 	}

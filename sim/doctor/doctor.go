@@ -66,8 +66,8 @@ type Options struct {
 	NodeImage         string // of kind; empty: its own
 	Context           string // of the kubeconfig; empty: its current one
 
-	Contained error   // why the running program cannot run in a container; nil: it can
-	Machine   Machine // nil: this one
+	Contained func() error // tells why the running program cannot run in a container, nil if it can; for the target kind
+	Machine   Machine      // nil: this one
 	Resolve   func(ctx context.Context, host string) ([]net.IPAddr, error)
 }
 
