@@ -63,7 +63,7 @@ func TestScenariosOnKind(t *testing.T) { // not parallel: one cluster takes what
 	}
 	for _, sc := range library {
 		if len(sc.Clusters) > 0 && rehearse.Suits(sc, rehearse.Kind) {
-			args = append(args, strings.TrimSuffix(sc.File, ".md"))
+			args = append(args, sc.Name())
 		}
 	}
 	run, out = command(args...)

@@ -32,6 +32,9 @@ type Scenario struct {
 	body int    // where in src the Markdown begins
 }
 
+// Name is its file's, without the ending: of a built-in one what a person calls it by.
+func (s *Scenario) Name() string { return strings.TrimSuffix(s.File, ".md") }
+
 // Source gives what the scenario was parsed from, its lines ended by "\n". Nobody may change it.
 func (s *Scenario) Source() []byte { return s.src }
 

@@ -47,7 +47,7 @@ func newScenarioListCommand(a *app) *cobra.Command {
 		}
 		list := []scenarioInfo{}
 		for _, s := range library {
-			list = append(list, scenarioInfo{Name: strings.TrimSuffix(s.File, ".md"), Title: s.Title, Summary: s.Summary, Minutes: s.Minutes, Steps: len(s.Steps), Tags: s.Tags, Clusters: s.Clusters, Because: s.Because})
+			list = append(list, scenarioInfo{Name: s.Name(), Title: s.Title, Summary: s.Summary, Minutes: s.Minutes, Steps: len(s.Steps), Tags: s.Tags, Clusters: s.Clusters, Because: s.Because})
 		}
 		return output.print(a.Stdout, list, func(w *tabwriter.Writer) {
 			row(w, "SCENARIO", "STEPS", "MINUTES", "CLUSTERS", "TITLE")

@@ -59,7 +59,7 @@ func (a *app) compareScenarios(cmd *cobra.Command, r *scenarioRun, names []strin
 		}
 		for _, s := range library {
 			if rehearse.Suits(s, r.compare[0]) && rehearse.Suits(s, r.compare[1]) {
-				names = append(names, strings.TrimSuffix(s.File, ".md"))
+				names = append(names, s.Name())
 			}
 		}
 	}
@@ -148,7 +148,7 @@ func (a *app) compareOne(ctx context.Context, c *comparison, sc *engine.Scenario
 	if err := errors.Join(failed[:]...); err != nil {
 		return err
 	}
-	result := compare.Of(strings.TrimSuffix(sc.File, ".md"), runs[0], runs[1])
+	result := compare.Of(sc.Name(), runs[0], runs[1])
 	c.table.Judge(result)
 	c.results = append(c.results, result)
 	var err error

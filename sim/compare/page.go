@@ -71,8 +71,7 @@ func alone(library []*engine.Scenario) string {
 	b.WriteString("Not compared, since they run on one cluster alone:\n\n| scenario | why |\n|---|---|\n")
 	for _, s := range library {
 		if s.Because != "" {
-			name := strings.TrimSuffix(s.File, ".md")
-			fmt.Fprintf(&b, "| [%s](../scenarios/%[1]s.md) | %s |\n", name, s.Because)
+			fmt.Fprintf(&b, "| [%s](../scenarios/%[1]s.md) | %s |\n", s.Name(), s.Because)
 		}
 	}
 	return b.String()
